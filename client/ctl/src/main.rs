@@ -1,0 +1,2 @@
+//! client/ctl
+fn main() {}

@@ -1,0 +1,149 @@
+//! The control socket, as a client uses it: one question, one answer, in order.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coldshoe_control::client::{Body, Envelope, Hello};
+use coldshoe_control::{Received, Receiver, RecvError, Trouble, send};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
+
+use crate::Error;
+
+const SOFTWARE: &str = concat!("coldshoe ", env!("CARGO_PKG_VERSION"));
+/// Longer than the daemon gives a worker, so that its own verdict arrives first.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that has said Hello.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    receiver: Receiver,
+    serial: u32,
+    /// A fault that came while something else was awaited.
+    fault: Option<Trouble>,
+}
+
+impl Connection {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let unreachable = |error: rustix::io::Errno| Error::Unreachable {
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        let address = SocketAddrUnix::new(path).map_err(unreachable)?;
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(unreachable)?;
+        connect(&socket, &address).map_err(unreachable)?;
+        let mut connection = Self {
+            socket,
+            receiver: Receiver::new(),
+            serial: 0,
+            fault: None,
+        };
+        match connection.ask(Hello::offer(&[], SOFTWARE).into(), &[])?.0 {
+            Body::Hello(_) => Ok(connection),
+            other => Err(Error::Unexpected("Hello", other.kind())),
+        }
+    }
+
+    /// Sends a request and waits for its answer. An Error comes out as [`Error::Refused`].
+    pub(crate) fn ask(
+        &mut self,
+        body: Body,
+        fds: &[&OwnedFd],
+    ) -> Result<(Body, Vec<OwnedFd>), Error> {
+        let kind = body.kind();
+        self.serial = self.serial.wrapping_add(1).max(1);
+        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
+        send(self.socket.as_fd(), &Envelope::new(self.serial, body), &fds)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (serial, body, fds) = match self.receive() {
+                Err(RecvError::WouldBlock) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Error::Late(kind, PATIENCE.as_secs()));
+                    }
+                    self.sleep(left);
+                    continue;
+                }
+                received => received?,
+            };
+            match body {
+                Body::SessionFault(fault) => self.fault = Some(fault.into()),
+                // Serial 0: the daemon could not tell what it refused.
+                Body::Error(error) if serial == self.serial || serial == 0 => {
+                    return Err(Trouble::from(error).into());
+                }
+                body if serial == self.serial => return Ok((body, fds)),
+                // The late answer to a question that was given up.
+                _ => {}
+            }
+        }
+    }
+
+    /// Why the session's worker failed, if it has. Never waits.
+    pub(crate) fn fault(&mut self) -> Option<&Trouble> {
+        while self.fault.is_none() {
+            match self.receive() {
+                Ok((_, Body::SessionFault(fault), _)) => self.fault = Some(fault.into()),
+                Ok(_) => {}
+                Err(RecvError::WouldBlock) => break,
+                Err(error) => self.fault = Some(daemon_gone(&error)),
+            }
+        }
+        self.fault.as_ref()
+    }
+
+    /// Whether a fault has been seen so far. Does not look for a new one.
+    pub(crate) fn knows_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    fn receive(&mut self) -> Result<(u32, Body, Vec<OwnedFd>), RecvError> {
+        let received = self
+            .receiver
+            .recv::<Envelope>(self.socket.as_fd(), RecvFlags::DONTWAIT)?;
+        match received {
+            Received {
+                message:
+                    Envelope {
+                        serial,
+                        body: Some(body),
+                        ..
+                    },
+                fds,
+            } => Ok((serial, body, fds)),
+            _ => Err(RecvError::Closed),
+        }
+    }
+
+    fn sleep(&self, time: Duration) {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        // Whatever ends it, the caller looks at the socket and the clock again.
+        let _ = poll(
+            &mut [PollFd::new(&self.socket, PollFlags::IN)],
+            Some(&timeout),
+        );
+    }
+}
+
+fn daemon_gone(error: &RecvError) -> Trouble {
+    Trouble::new(
+        coldshoe_control::client::ErrorCode::Internal,
+        "the daemon is gone",
+        error.to_string(),
+        "restart coldshoed and open the session again",
+    )
+}

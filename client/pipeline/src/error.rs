@@ -1,0 +1,78 @@
+//! What can go wrong on this side of the wall.
+
+use std::io;
+use std::path::PathBuf;
+
+use coldshoe_control::{RecvError, SendError, Trouble};
+use coldshoe_frame::{GeometryError, SegmentError};
+
+/// Why a session cannot be opened, ordered about or closed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No daemon there.
+    #[error(
+        "no coldshoed at {}\n  why: {source}\n  try: start coldshoed, or name its control socket", path.display()
+    )]
+    Unreachable {
+        /// The control socket.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Nobody said where the daemon is.
+    #[error(
+        "no control socket to connect to\n  why: XDG_RUNTIME_DIR is not set\n  try: name the daemon's control socket"
+    )]
+    NoSocket,
+    /// The daemon refused, or its worker failed.
+    #[error(transparent)]
+    Refused(#[from] Trouble),
+    /// The sizes that were asked for cannot be.
+    #[error("the session's sizes are out of bounds\n  why: {0}\n  try: sizes within the limits")]
+    Geometry(#[from] GeometryError),
+    /// A segment cannot be made or mapped.
+    #[error("no shared memory for the session\n  why: {0}\n  try: free memory or descriptors")]
+    Segment(#[from] SegmentError),
+    /// A request cannot be sent.
+    #[error("the request was not sent\n  why: {0}\n  try: open the session again")]
+    Send(#[from] SendError),
+    /// The daemon's answer cannot be read.
+    #[error("the daemon's answer was not read\n  why: {0}\n  try: open the session again")]
+    Recv(#[from] RecvError),
+    /// The daemon takes too long.
+    #[error(
+        "the daemon did not answer {0}\n  why: it took longer than {1} s\n  try: see its log, or restart it"
+    )]
+    Late(&'static str, u64),
+    /// The daemon answered something else.
+    #[error(
+        "the daemon answered {0} with {1}\n  why: the two do not speak the same protocol\n  try: install client library and daemon of the same release"
+    )]
+    Unexpected(&'static str, &'static str),
+}
+
+/// Why a frame was not submitted: the pipeline goes on with the last parameters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// As many frames are in flight as there are slots.
+    #[error("all {0} slots are in flight: wait for a frame, or open the session with more slots")]
+    Full(u32),
+    /// The statistics do not fit.
+    #[error(
+        "{len} bytes of statistics in a slot of {capacity}: open the session with a larger stats_capacity"
+    )]
+    TooLarge {
+        /// Bytes.
+        len: usize,
+        /// Room.
+        capacity: usize,
+    },
+    /// The session has not been started.
+    #[error("the session is not started: configure it, then start it")]
+    NotStarted,
+    /// The worker has failed.
+    #[error("the session's worker has failed: open the session again")]
+    Faulted,
+}

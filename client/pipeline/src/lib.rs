@@ -1,0 +1,66 @@
+//! Library for pipeline handlers: run a camera algorithm module in coldshoe's jail.
+//!
+//! A [`Session`] is one camera with one module. The pipeline opens it, configures it with the
+//! sensor's mode, starts it, and then for each frame [submits](Session::submit) statistics and
+//! [waits](Session::wait) for parameters, never longer than to the deadline. The daemon is not in
+//! that path: frames go through shared memory to the worker and back.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use coldshoe::{Frame, Moment, Open, Outcome, Sensor, Session};
+//!
+//! # fn sensor() -> Sensor { Sensor::default() }
+//! # fn applied() -> coldshoe::Applied {
+//! #     coldshoe::Applied { exposure_us: 1e4, analogue_gain: 1.0, digital_gain: 1.0,
+//! #         black_level: 0.06, lens_position: None }
+//! # }
+//! # fn statistics() -> Vec<u8> { Vec::new() }
+//! let mut session = Session::open(&Open {
+//!     module: "open".into(),
+//!     camera: "imx219".into(),
+//!     stats_format: "coldshoe-stats-1".into(),
+//!     params_format: "coldshoe-soft".into(),
+//!     ..Open::default()
+//! })?;
+//! session.configure(&sensor())?;
+//! session.start()?;
+//! for number in 0..100 {
+//!     let now = Moment::now();
+//!     let frame = Frame {
+//!         number,
+//!         sensor_timestamp: now,
+//!         deadline: now + Duration::from_millis(8),
+//!         applied: applied(),
+//!         controls: Default::default(),
+//!     };
+//!     let ticket = session.submit(&frame, &statistics())?;
+//!     match session.wait(ticket) {
+//!         Outcome::Fresh(answer) => println!("{} bytes of parameters", answer.params.len()),
+//!         Outcome::Held { why, .. } => println!("going on with the last parameters: {why}"),
+//!     }
+//! }
+//! session.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing that comes back is trusted: replies are copied into private memory first, then their
+//! length, framing and numbers are checked. What does not pass leaves the last good parameters in
+//! place.
+#![forbid(unsafe_code)]
+
+mod connection;
+mod error;
+mod flight;
+mod moment;
+mod open;
+mod outcome;
+mod session;
+
+pub use coldshoe_control::Trouble;
+pub use coldshoe_control::client::{BayerOrder, Confinement, ErrorCode, ModuleInfo, Sensor};
+pub use coldshoe_frame::{AlgorithmState, Applied, Controls, Metadata, Wanted};
+pub use error::{Error, SubmitError};
+pub use moment::Moment;
+pub use open::{Open, default_socket};
+pub use outcome::{Answer, Counters, Outcome, WhyHeld};
+pub use session::{Frame, Session, StatisticsGuard, Ticket};

@@ -1,0 +1,52 @@
+//! What a session is opened with.
+
+use std::path::PathBuf;
+
+use crate::Error;
+
+/// What a session is opened with. The default names no module, camera or formats; its sizes suit
+/// statistics and parameters of today's ISPs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The daemon's control socket; `None` for that of the user's own daemon.
+    pub socket: Option<PathBuf>,
+    /// Name of the module.
+    pub module: String,
+    /// Name of the camera; selects the tuning file.
+    pub camera: String,
+    /// Format of the statistics.
+    pub stats_format: String,
+    /// Format of the parameters.
+    pub params_format: String,
+    /// Frames that can be in flight: a power of two, 1 to 16.
+    pub slots: u32,
+    /// Bytes of statistics a frame.
+    pub stats_capacity: u32,
+    /// Bytes of parameters a frame.
+    pub params_capacity: u32,
+    /// Bit n: the ISP has block type n.
+    pub isp_capabilities: u64,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            module: String::new(),
+            camera: String::new(),
+            stats_format: String::new(),
+            params_format: String::new(),
+            slots: 4,
+            stats_capacity: 64 << 10,
+            params_capacity: 16 << 10,
+            isp_capabilities: u64::MAX,
+        }
+    }
+}
+
+/// Control socket of the user's own daemon: `$XDG_RUNTIME_DIR/coldshoe/control.sock`.
+pub fn default_socket() -> Result<PathBuf, Error> {
+    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    let dir = PathBuf::from(dir.ok_or(Error::NoSocket)?);
+    Ok(dir.join("coldshoe/control.sock"))
+}

@@ -1,0 +1,97 @@
+//! What became of a frame.
+
+use std::fmt;
+
+use coldshoe_frame::{Metadata, Wanted};
+
+/// What a module answered, checked and in private memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer<'a> {
+    /// Number of the frame that it answers.
+    pub frame: u64,
+    /// Parameter buffer: extensible blocks of the session's format. Empty until the module has
+    /// sent the first one.
+    pub params: &'a [u8],
+    /// Sensor and lens requests.
+    pub wanted: Wanted,
+    /// What the module says it found out.
+    pub metadata: Metadata,
+}
+
+/// How waiting for a frame ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome<'a> {
+    /// The module has answered in time.
+    Fresh(Answer<'a>),
+    /// It has not: go on with what it answered last.
+    Held {
+        /// The reason.
+        why: WhyHeld,
+        /// The last good answer, if there has been one.
+        last: Option<Answer<'a>>,
+    },
+}
+
+impl<'a> Outcome<'a> {
+    /// The answer to go on with, fresh or not.
+    pub fn answer(&self) -> Option<Answer<'a>> {
+        match self {
+            Self::Fresh(answer) => Some(*answer),
+            Self::Held { last, .. } => *last,
+        }
+    }
+
+    /// Whether the module answered in time.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self, Self::Fresh(_))
+    }
+}
+
+/// Why the last parameters stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhyHeld {
+    /// The deadline has passed.
+    Deadline,
+    /// The module answered an error to this frame.
+    ModuleError,
+    /// The answer broke the frame protocol.
+    Protocol,
+    /// The parameter buffer is malformed.
+    Malformed,
+    /// The worker has failed; see [`Session::fault`](crate::Session::fault).
+    Fault,
+    /// The frame is not in flight: waited for already, or of another session.
+    NotInFlight,
+}
+
+impl fmt::Display for WhyHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "the deadline has passed",
+            Self::ModuleError => "the module answered an error",
+            Self::Protocol => "the worker broke the frame protocol",
+            Self::Malformed => "the parameter buffer is malformed",
+            Self::Fault => "the worker has failed",
+            Self::NotInFlight => "the frame is not in flight",
+        })
+    }
+}
+
+/// What has happened in a session so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Frames answered in time.
+    pub fresh: u64,
+    /// Frames without an answer at their deadline.
+    pub missed: u64,
+    /// Answers that came after it.
+    pub late: u64,
+    /// Frames that the module answered with an error.
+    pub module_errors: u64,
+    /// Answers that broke the frame protocol or carried a malformed parameter buffer.
+    pub rejected: u64,
+    /// Sensor or lens requests that were no numbers an actuator can take.
+    pub refused_requests: u64,
+}

@@ -1,0 +1,648 @@
+//! Automatic exposure and gain control.
+//!
+//! The gain g that would bring the image to its target is solved for with saturation in mind,
+//! `Y(g) = Σ w·min(z·g, 1) / Σ w`, then held within the histogram constraints. The wanted total
+//! exposure `E* = t·ag·dg·g` uses the exposure of the statistics' own frame: frames still in
+//! flight ask for the same E* again, so delays cannot make the loop overshoot.
+
+use coldshoe_ipa::AlgorithmState;
+use serde::Deserialize;
+
+use crate::exposure::{Exposure, Limits, Stage};
+use crate::measure::{Measured, Zone};
+use crate::tuning::Fault;
+
+/// No target is above this: nothing could be told from full light.
+const BRIGHTEST_TARGET: f64 = 0.95;
+/// Within this factor of the wanted exposure the filter is faster.
+const NEAR: f64 = 0.2;
+/// Within this factor the exposure counts as converged.
+const CONVERGED: f64 = 0.05;
+const MAX_STAGES: usize = 16;
+
+/// Which zones count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metering {
+    /// All of them alike.
+    #[default]
+    Matrix,
+    /// The centre more than the edges.
+    Centre,
+    /// The central eighth of width and height each way.
+    Spot,
+}
+
+/// Which histogram constraints hold.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConstraintMode {
+    /// None.
+    None,
+    /// The brightest 2 % are brought to at least 0.5.
+    #[default]
+    Normal,
+    /// As normal, and they stay below 0.8.
+    Highlight,
+    /// The darker half is brought to at least 0.17.
+    Shadows,
+}
+
+/// The `[agc]` table.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgcTuning {
+    /// Mean luminance aimed at, full light being 1.
+    pub target: f64,
+    /// Which zones count.
+    pub metering: Metering,
+    /// Which histogram constraints hold.
+    pub constraint_mode: ConstraintMode,
+    /// Share of the way to the wanted exposure that one frame goes.
+    pub speed: f64,
+    /// Frames after the start that go all the way.
+    pub startup_frames: u32,
+    /// The exposure stays while it is wrong by less than this factor.
+    pub dead_band: f64,
+    /// Exposure is a multiple of this, µs; 0 switches it off.
+    pub flicker_period_us: f64,
+    /// How exposure and gain share the work; empty: all exposure first.
+    pub stages: Vec<Stage>,
+}
+
+impl Default for AgcTuning {
+    fn default() -> Self {
+        Self {
+            target: 0.16,
+            metering: Metering::default(),
+            constraint_mode: ConstraintMode::default(),
+            speed: 0.2,
+            startup_frames: 10,
+            dead_band: 0.02,
+            flicker_period_us: 0.0,
+            stages: Vec::new(),
+        }
+    }
+}
+
+impl AgcTuning {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        Fault::unless_in("agc.target", self.target, 0.001..=BRIGHTEST_TARGET)?;
+        Fault::unless_in("agc.speed", self.speed, 0.001..=1.0)?;
+        Fault::unless_in("agc.startup_frames", self.startup_frames, 0..=1000)?;
+        Fault::unless_in("agc.dead_band", self.dead_band, 0.0..=0.5)?;
+        Fault::unless_in("agc.flicker_period_us", self.flicker_period_us, 0.0..=1e6)?;
+        if self.stages.len() > MAX_STAGES {
+            return Err(Fault::new(
+                "agc.stages",
+                format!(
+                    "has {} stages; keep at most {MAX_STAGES}",
+                    self.stages.len()
+                ),
+            ));
+        }
+        let mut before = Stage {
+            exposure_us: 1e-3,
+            gain: 1.0,
+        };
+        for (i, stage) in self.stages.iter().enumerate() {
+            let key = |name| format!("agc.stages.{i}.{name}");
+            Fault::unless_in(
+                key("exposure_us"),
+                stage.exposure_us,
+                before.exposure_us..=1e9,
+            )?;
+            Fault::unless_in(key("gain"), stage.gain, before.gain..=1e6)?;
+            before = *stage;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bound {
+    Lower,
+    Upper,
+}
+
+/// `gc = target / IQM(low, high)` bounds the gain.
+#[derive(Clone, Copy, Debug)]
+struct Constraint {
+    bound: Bound,
+    low: f64,
+    high: f64,
+    target: f64,
+}
+
+const fn constraint(bound: Bound, low: f64, high: f64, target: f64) -> Constraint {
+    Constraint {
+        bound,
+        low,
+        high,
+        target,
+    }
+}
+
+impl ConstraintMode {
+    /// Lower bounds come first: an upper one has the last word.
+    fn constraints(self) -> &'static [Constraint] {
+        const NORMAL: Constraint = constraint(Bound::Lower, 0.98, 1.0, 0.5);
+        const UPPER: Constraint = constraint(Bound::Upper, 0.98, 1.0, 0.8);
+        const SHADOWS: Constraint = constraint(Bound::Lower, 0.0, 0.5, 0.17);
+        match self {
+            Self::None => &[],
+            Self::Normal => &[NORMAL],
+            Self::Highlight => &[NORMAL, UPPER],
+            Self::Shadows => &[SHADOWS],
+        }
+    }
+}
+
+/// What the application asks of exposure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExposureRequest {
+    /// Whether exposure and gain follow the scene.
+    pub auto: bool,
+    /// Compensation, EV.
+    pub ev: f64,
+    /// Exposure time with `auto` off, µs; `None` keeps it as it is.
+    pub exposure_us: Option<f64>,
+    /// Analogue gain with `auto` off; `None` keeps it as it is.
+    pub gain: Option<f64>,
+}
+
+impl Default for ExposureRequest {
+    fn default() -> Self {
+        Self {
+            auto: true,
+            ev: 0.0,
+            exposure_us: None,
+            gain: None,
+        }
+    }
+}
+
+/// What a frame leads to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExposureDecision {
+    /// What the sensor is to apply.
+    pub exposure: Exposure,
+    /// How far it is.
+    pub state: AlgorithmState,
+    /// Metered luminance of the frame, full light being 1.
+    pub luminance: f64,
+}
+
+/// Automatic exposure and gain control of one camera.
+#[derive(Clone, Debug)]
+pub struct Agc {
+    tuning: AgcTuning,
+    limits: Limits,
+    reach: (f64, f64),
+    /// Filtered total exposure, µs at a gain of 1; always within reach, so that it cannot wind up.
+    filtered: Option<f64>,
+    /// What was decided last.
+    held: Option<Exposure>,
+    frames: u32,
+    /// How much a lower constraint raised the gain when its pixels were last unclipped.
+    lift: f64,
+}
+
+impl Agc {
+    /// Control of a sensor with these limits, at its start.
+    pub fn new(tuning: &AgcTuning, limits: Limits) -> Self {
+        Self {
+            reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
+            tuning: tuning.clone(),
+            limits,
+            filtered: None,
+            held: None,
+            frames: 0,
+            lift: 1.0,
+        }
+    }
+
+    /// Total exposure that the filter stands at, µs at a gain of 1.
+    pub fn total(&self) -> Option<f64> {
+        self.filtered
+    }
+
+    /// Starts anew from where it stands: the next frames go all the way again.
+    pub fn restart(&mut self) {
+        self.frames = 0;
+    }
+
+    /// Goes on from a total exposure that was reached before, past the start-up.
+    pub fn resume(&mut self, total: f64) {
+        if total.is_finite() && total > 0.0 {
+            self.filtered = Some(self.reachable(total));
+            self.frames = self.tuning.startup_frames;
+        }
+    }
+
+    /// Decides on the exposure to ask for after a frame.
+    pub fn process(&mut self, frame: &Measured, request: &ExposureRequest) -> ExposureDecision {
+        let luminance = metered(frame, self.tuning.metering, 1.0);
+        if !request.auto {
+            return ExposureDecision {
+                exposure: self.hold(frame, request),
+                state: AlgorithmState::Locked,
+                luminance,
+            };
+        }
+        let now = self.applied_total(frame);
+        let wanted = now * self.wanted_gain(frame, request.ev);
+        let aim = self.reachable(wanted);
+        let filtered = self.reachable(self.filter(aim));
+        self.filtered = Some(filtered);
+        self.frames = self.frames.saturating_add(1);
+        let split = self
+            .limits
+            .split(filtered, &self.tuning.stages, self.tuning.flicker_period_us);
+        self.held = Some(split);
+        ExposureDecision {
+            exposure: split,
+            state: state(now, aim, wanted),
+            luminance,
+        }
+    }
+
+    /// Manual exposure, or what was in force when automatic control was switched off.
+    fn hold(&mut self, frame: &Measured, request: &ExposureRequest) -> Exposure {
+        let before = self.held.unwrap_or(frame.applied);
+        let held = match (request.exposure_us, request.gain) {
+            (None, None) => Exposure {
+                digital_gain: before.digital_gain.min(self.limits.digital_gain).max(1.0),
+                ..self
+                    .limits
+                    .nearest(before.exposure_us, before.analogue_gain)
+            },
+            (time, gain) => self.limits.nearest(
+                time.unwrap_or(before.exposure_us),
+                gain.unwrap_or(before.analogue_gain),
+            ),
+        };
+        self.held = Some(held);
+        self.resume(held.total());
+        held
+    }
+
+    /// The exposure of the statistics' own frame; what was asked for last if they do not say.
+    fn applied_total(&self, frame: &Measured) -> f64 {
+        let total = frame.applied.total();
+        if total.is_finite() && total > 0.0 {
+            return total;
+        }
+        self.filtered.unwrap_or(self.reach.0)
+    }
+
+    fn reachable(&self, total: f64) -> f64 {
+        // NaN ends up at the shortest exposure.
+        total.max(self.reach.0).min(self.reach.1)
+    }
+
+    /// IIR towards `aim`, `s·E* + (1−s)·Ef`, with a dead band and a quick start.
+    fn filter(&self, aim: f64) -> f64 {
+        let Some(filtered) = self.filtered else {
+            return aim;
+        };
+        let off = (aim / filtered - 1.0).abs();
+        if off <= self.tuning.dead_band {
+            return filtered;
+        }
+        let speed = if self.frames < self.tuning.startup_frames {
+            1.0
+        } else if off <= NEAR {
+            self.tuning.speed.sqrt()
+        } else {
+            self.tuning.speed
+        };
+        speed * aim + (1.0 - speed) * filtered
+    }
+
+    fn wanted_gain(&mut self, frame: &Measured, ev: f64) -> f64 {
+        let compensation = if ev.is_finite() {
+            ev.clamp(-8.0, 8.0).exp2()
+        } else {
+            1.0
+        };
+        let aim = |target: f64| (target * compensation).min(BRIGHTEST_TARGET);
+        let mut gain = gain_to(frame, self.tuning.metering, aim(self.tuning.target));
+        for constraint in self.tuning.constraint_mode.constraints() {
+            let Some(level) = frame.inter_quantile_mean(constraint.low, constraint.high) else {
+                continue;
+            };
+            let bound = aim(constraint.target) / level.max(1e-6);
+            // Of pixels that are mostly clipped only a least brightness is known.
+            let clipped = frame.clipped > (1.0 - constraint.low) / 2.0;
+            gain = match constraint.bound {
+                Bound::Upper => gain.min(bound),
+                Bound::Lower if clipped => gain * self.lift,
+                Bound::Lower => {
+                    self.lift = (bound / gain).max(1.0);
+                    gain.max(bound)
+                }
+            };
+        }
+        gain
+    }
+}
+
+fn state(now: f64, aim: f64, wanted: f64) -> AlgorithmState {
+    let off = |a: f64, b: f64| (a / b - 1.0).abs() > CONVERGED;
+    if off(now, aim) {
+        AlgorithmState::Searching
+    } else if off(aim, wanted) {
+        AlgorithmState::Failed
+    } else {
+        AlgorithmState::Converged
+    }
+}
+
+/// Weight of the zone at column `x` and row `y`.
+fn weight(metering: Metering, x: f64, y: f64) -> f64 {
+    let (dx, dy) = (x - 0.5, y - 0.5);
+    match metering {
+        Metering::Matrix => 1.0,
+        Metering::Centre => (-(dx * dx + dy * dy) / (2.0 * 0.25 * 0.25)).exp(),
+        Metering::Spot if dx.abs() < 0.0625 && dy.abs() < 0.0625 => 1.0,
+        Metering::Spot => 0.0,
+    }
+}
+
+/// Metered luminance if the frame were `gain` times brighter: `Σ w·min(z·g, 1) / Σ w`.
+fn metered(frame: &Measured, metering: Metering, gain: f64) -> f64 {
+    let (columns, rows) = (frame.columns.max(1), frame.rows().max(1));
+    let (mut sum, mut weights) = (0.0, 0.0);
+    let empty = |zone: &Zone| zone.valid <= 0.0 && zone.clipped <= 0.0;
+    for (i, zone) in frame.zones.iter().enumerate().filter(|(_, z)| !empty(z)) {
+        let x = ((i % columns) as f64 + 0.5) / columns as f64;
+        let y = ((i / columns) as f64 + 0.5) / rows as f64;
+        let w = weight(metering, x, y);
+        sum += w * (zone.luminance * gain).min(1.0);
+        weights += w;
+    }
+    if weights > 0.0 { sum / weights } else { 0.0 }
+}
+
+/// The gain that brings the metered luminance to `target`, found in at most eight steps.
+fn gain_to(frame: &Measured, metering: Metering, target: f64) -> f64 {
+    let mut gain = 1.0;
+    for _ in 0..8 {
+        // The floor keeps a black frame finite.
+        let more = (target / metered(frame, metering, gain).max(0.001)).min(10.0);
+        gain *= more;
+        if (more - 1.0).abs() < 0.01 {
+            break;
+        }
+    }
+    gain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposure::tests::limits;
+
+    /// A frame of zones with these luminances, spread evenly.
+    fn frame(luminances: &[f64], applied_us: f64) -> Measured {
+        let mut frame = Measured {
+            columns: 16,
+            bin_width: 1.0 / 255.0,
+            histogram: vec![0.0; 256],
+            applied: Exposure {
+                exposure_us: applied_us,
+                analogue_gain: 1.0,
+                digital_gain: 1.0,
+            },
+            ..Measured::default()
+        };
+        for i in 0..192 {
+            let light = luminances[i % luminances.len()];
+            let luminance = light.min(1.0);
+            let clipped = f64::from(light >= 1.0);
+            frame.histogram[(luminance * 255.0) as usize] += 100.0;
+            frame.zones.push(Zone {
+                rgb: [luminance; 3],
+                luminance,
+                valid: 100.0 * (1.0 - clipped),
+                clipped,
+            });
+            frame.clipped += clipped / 192.0;
+        }
+        frame
+    }
+
+    fn agc(constraint_mode: ConstraintMode) -> Agc {
+        let tuning = AgcTuning {
+            constraint_mode,
+            ..AgcTuning::default()
+        };
+        Agc::new(&tuning, limits())
+    }
+
+    fn auto() -> ExposureRequest {
+        ExposureRequest::default()
+    }
+
+    fn total(agc: &mut Agc, frame: &Measured) -> f64 {
+        agc.process(frame, &auto()).exposure.total()
+    }
+
+    fn about(got: f64, want: f64) {
+        assert!((got / want - 1.0).abs() < 0.015, "got {got}, want {want}");
+    }
+
+    #[test]
+    fn the_target_follows_from_the_frames_own_exposure() {
+        let mut agc = agc(ConstraintMode::None);
+        about(total(&mut agc, &frame(&[0.08], 1000.0)), 2000.0);
+        about(total(&mut agc, &frame(&[0.08], 1000.0)), 2000.0);
+        about(total(&mut agc, &frame(&[0.16], 2000.0)), 2000.0);
+    }
+
+    #[test]
+    fn zones_that_saturate_on_the_way_are_allowed_for() {
+        let mut agc = agc(ConstraintMode::None);
+        // 12 of 192 zones saturate: 0.16 = (12 + 180·0.01·g)/192.
+        let mut lights = vec![0.01; 15];
+        lights.push(0.5);
+        let g = (0.16 * 16.0 - 1.0) / 0.15;
+        about(total(&mut agc, &frame(&lights, 1000.0)), 1000.0 * g);
+    }
+
+    #[test]
+    fn a_flat_scene_is_lifted_to_half() {
+        about(
+            total(&mut agc(ConstraintMode::Normal), &frame(&[0.1], 1000.0)),
+            5000.0,
+        );
+    }
+
+    #[test]
+    fn highlights_stay_below_the_upper_bound() {
+        let mut lights = vec![0.02; 15];
+        lights.push(0.4);
+        let scene = frame(&lights, 1000.0);
+        let mut free = agc(ConstraintMode::Normal);
+        let mut kept = agc(ConstraintMode::Highlight);
+        assert!(total(&mut free, &scene) > 2500.0);
+        about(total(&mut kept, &scene), 2000.0);
+    }
+
+    #[test]
+    fn shadows_are_lifted_by_their_mean() {
+        let middle_of_a_bin = 12.5 / 255.0;
+        let scene = frame(&[middle_of_a_bin, 0.9], 1000.0);
+        let want = 1000.0 * 0.17 / middle_of_a_bin;
+        about(total(&mut agc(ConstraintMode::Shadows), &scene), want);
+    }
+
+    #[test]
+    fn clipped_highlights_do_not_slow_the_way_down() {
+        let mut agc = agc(ConstraintMode::Normal);
+        let burnt = total(&mut agc, &frame(&[1.0], 10_000.0));
+        assert!(burnt < 10_000.0 * 0.17, "{burnt}");
+    }
+
+    #[test]
+    fn compensation_is_in_stops_and_capped() {
+        let mut agc = agc(ConstraintMode::None);
+        let with = |agc: &mut Agc, ev| {
+            let request = ExposureRequest { ev, ..auto() };
+            agc.process(&frame(&[0.1], 1000.0), &request)
+                .exposure
+                .total()
+        };
+        about(with(&mut agc, 1.0), 3200.0);
+        about(with(&mut agc, -1.0), 800.0);
+        about(with(&mut agc, 8.0), 9500.0);
+        about(with(&mut agc, f64::NAN), 1600.0);
+    }
+
+    #[test]
+    fn the_first_frames_go_all_the_way_and_later_ones_a_fifth() {
+        let mut agc = agc(ConstraintMode::None);
+        for _ in 0..10 {
+            about(total(&mut agc, &frame(&[0.16], 1000.0)), 1000.0);
+        }
+        about(total(&mut agc, &frame(&[0.08], 1000.0)), 1200.0);
+        about(total(&mut agc, &frame(&[0.08], 1000.0)), 1360.0);
+        agc.resume(1800.0);
+        about(
+            total(&mut agc, &frame(&[0.08], 1000.0)),
+            1800.0 + 200.0 * 0.2_f64.sqrt(),
+        );
+    }
+
+    #[test]
+    fn within_the_dead_band_nothing_moves() {
+        let mut agc = agc(ConstraintMode::None);
+        let first = total(&mut agc, &frame(&[0.16], 1000.0));
+        for light in [0.1625, 0.158, 0.1615] {
+            assert_eq!(total(&mut agc, &frame(&[light], 1000.0)), first);
+        }
+    }
+
+    #[test]
+    fn the_filter_does_not_wind_up_at_the_limit() {
+        let mut agc = agc(ConstraintMode::None);
+        for _ in 0..60 {
+            let at_most = total(&mut agc, &frame(&[0.001], 640_000.0));
+            assert_eq!(at_most, 640_000.0);
+        }
+        assert_eq!(agc.total(), Some(640_000.0));
+        let back = total(&mut agc, &frame(&[0.32], 640_000.0));
+        about(back, 640_000.0 * (0.8 + 0.2 * 0.5));
+    }
+
+    #[test]
+    fn an_exposure_out_of_reach_is_reported_as_failed() {
+        let mut agc = agc(ConstraintMode::None);
+        let decision = agc.process(&frame(&[0.01], 640_000.0), &auto());
+        assert_eq!(decision.state, AlgorithmState::Failed);
+        let decision = agc.process(&frame(&[0.16], 640_000.0), &auto());
+        assert_eq!(decision.state, AlgorithmState::Converged);
+        let decision = agc.process(&frame(&[0.5], 640_000.0), &auto());
+        assert_eq!(decision.state, AlgorithmState::Searching);
+    }
+
+    #[test]
+    fn switched_off_it_holds_what_it_had_and_comes_back_from_there() {
+        let mut agc = agc(ConstraintMode::None);
+        let had = agc.process(&frame(&[0.08], 1000.0), &auto()).exposure;
+        let off = ExposureRequest {
+            auto: false,
+            ..auto()
+        };
+        let held = agc.process(&frame(&[0.9], 2000.0), &off);
+        assert_eq!((held.exposure, held.state), (had, AlgorithmState::Locked));
+        about(
+            total(&mut agc, &frame(&[0.32], 2000.0)),
+            2000.0 * 0.8 + 1000.0 * 0.2,
+        );
+    }
+
+    #[test]
+    fn manual_values_are_taken_one_by_one() {
+        let mut agc = agc(ConstraintMode::None);
+        agc.process(&frame(&[0.16], 1000.0), &auto());
+        let mut off = ExposureRequest {
+            auto: false,
+            gain: Some(4.0),
+            ..auto()
+        };
+        let e = agc.process(&frame(&[0.16], 1000.0), &off).exposure;
+        assert_eq!(e.analogue_gain, 4.0);
+        about(e.exposure_us, 1000.0);
+        off.exposure_us = Some(6_010.0);
+        let e = agc.process(&frame(&[0.16], 1000.0), &off).exposure;
+        assert_eq!((e.exposure_us, e.analogue_gain), (6_000.0, 4.0));
+    }
+
+    #[test]
+    fn spot_looks_at_the_middle_and_centre_leans_to_it() {
+        let mut scene = frame(&[0.02], 1000.0);
+        for row in 5..7 {
+            for column in 7..9 {
+                scene.zones[row * 16 + column].luminance = 0.4;
+            }
+        }
+        let seen = |metering| metered(&scene, metering, 1.0);
+        assert!((seen(Metering::Spot) - 0.4).abs() < 1e-9);
+        assert!(seen(Metering::Centre) > 1.4 * seen(Metering::Matrix));
+    }
+
+    #[test]
+    fn frames_without_light_pixels_or_exposure_do_no_harm() {
+        let mut agc = agc(ConstraintMode::Shadows);
+        for scene in [
+            Measured::default(),
+            frame(&[0.0], 0.0),
+            frame(&[0.5], f64::NAN),
+            frame(&[1.0], f64::INFINITY),
+        ] {
+            let e = agc.process(&scene, &auto()).exposure;
+            assert!((20.0..=640_000.0 * 1.001).contains(&e.total()), "{e:?}");
+        }
+    }
+
+    #[test]
+    fn tuning_out_of_range_is_refused_by_key() {
+        let refused = |change: fn(&mut AgcTuning)| {
+            let mut tuning = AgcTuning::default();
+            change(&mut tuning);
+            format!("{:?}", tuning.check().unwrap_err())
+        };
+        assert!(refused(|t| t.speed = 0.0).contains("agc.speed"));
+        assert!(refused(|t| t.dead_band = f64::NAN).contains("agc.dead_band"));
+        let stage = |exposure_us, gain| Stage { exposure_us, gain };
+        let mut tuning = AgcTuning {
+            stages: vec![stage(100.0, 2.0), stage(50.0, 4.0)],
+            ..AgcTuning::default()
+        };
+        assert!(format!("{:?}", tuning.check()).contains("agc.stages.1.exposure_us"));
+        tuning.stages = vec![stage(100.0, 2.0); 17];
+        assert!(format!("{:?}", tuning.check()).contains("agc.stages"));
+    }
+}

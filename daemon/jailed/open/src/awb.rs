@@ -1,0 +1,510 @@
+//! Automatic white balance.
+//!
+//! With a calibrated sensor the white point is searched along the CT curve:
+//! `J(T) = Σ_z w·min((r_z/r(T) − 1)² + (b_z/b(T) − 1)², δ) − ln prior(T | lux)`, in steps of T/50,
+//! a parabola through the best three, then a fine search along and across the curve. Without one
+//! it is the grey world's: the middle half of the zones is grey on average.
+
+use coldshoe_ipa::AlgorithmState;
+use serde::Deserialize;
+
+use crate::ct_curve::{CtCurve, WhitePoint};
+use crate::measure::Measured;
+use crate::tuning::Fault;
+
+/// Frames after the start that take a decision as it is: the exposure is not right yet.
+const START_FRAMES: u32 = 10;
+/// A decision this many degrees away, this many times in a row, is another light.
+const OTHER_LIGHT: (f64, u32) = (3.0, 3);
+/// Within so many degrees the new light is reached.
+const REACHED: f64 = 0.3;
+/// Fewer zones than this say nothing about the light.
+const FEWEST_ZONES: usize = 4;
+/// A coarse step is T/50; a fine one a fifth of it.
+const COARSE: f64 = 1.02;
+const FINE_STEPS: i32 = 5;
+/// Offsets across the curve on each side.
+const ACROSS_STEPS: i32 = 5;
+/// The lowest prior that counts; below it a temperature is not ruled out by the prior alone.
+const LEAST_PRIOR: f64 = 1e-6;
+
+/// How the white point is found.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Mean of the middle half of the zones.
+    #[default]
+    GreyWorld,
+    /// Search along the CT curve.
+    Search,
+}
+
+/// How likely a temperature is at a light level.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Prior {
+    /// Light level.
+    pub lux: f64,
+    /// Points (T in K, relative likelihood), linear in between.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// The `[awb]` table.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwbTuning {
+    /// How the white point is found.
+    pub method: Method,
+    /// Points of the CT curve: T in K, R/G, B/G of a neutral surface.
+    pub curve: Vec<[f64; 3]>,
+    /// Temperature before anything was seen, K.
+    pub default_temperature: f64,
+    /// The most that one zone can count, δ.
+    pub delta: f64,
+    /// Exponent of a zone's luminance in its weight; 0 weighs all alike.
+    pub bright_weight: f64,
+    /// How far the fine search goes across the curve.
+    pub transverse: f64,
+    /// Zones with a larger share of clipped pixels are left out.
+    pub max_clipped: f64,
+    /// Zones with less green are left out, full light being 1.
+    pub min_level: f64,
+    /// Share of the way to a decision that one frame goes.
+    pub speed: f64,
+    /// The same after the light has changed.
+    pub chase_speed: f64,
+    /// How likely temperatures are, by rising light level; empty: all alike.
+    pub priors: Vec<Prior>,
+}
+
+impl Default for AwbTuning {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            curve: GENERIC_CURVE.to_vec(),
+            default_temperature: 5000.0,
+            delta: 0.02,
+            bright_weight: 1.0,
+            transverse: 0.01,
+            max_clipped: 0.02,
+            min_level: 0.01,
+            speed: 0.05,
+            chase_speed: 0.35,
+            priors: Vec::new(),
+        }
+    }
+}
+
+/// A textbook sensor under black bodies: gaussian sensitivities at 600, 540 and 460 nm (σ 40, 45,
+/// 35 nm), scaled to R/G 0.52 and B/G 0.62 at 5500 K. Good for a rough temperature.
+const GENERIC_CURVE: [[f64; 3]; 17] = [
+    [2000.0, 1.0982, 0.1549],
+    [2300.0, 0.9555, 0.2053],
+    [2500.0, 0.8846, 0.2388],
+    [2856.0, 0.7892, 0.2968],
+    [3200.0, 0.7220, 0.3500],
+    [3600.0, 0.6635, 0.4075],
+    [4000.0, 0.6192, 0.4604],
+    [4500.0, 0.5771, 0.5200],
+    [5000.0, 0.5451, 0.5729],
+    [5500.0, 0.5200, 0.6200],
+    [6000.0, 0.4999, 0.6618],
+    [6500.0, 0.4835, 0.6991],
+    [7000.0, 0.4700, 0.7324],
+    [8000.0, 0.4489, 0.7889],
+    [9000.0, 0.4333, 0.8347],
+    [10000.0, 0.4215, 0.8723],
+    [12000.0, 0.4047, 0.9299],
+];
+
+impl AwbTuning {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        CtCurve::new("awb.curve", &self.curve)?;
+        let kelvin = 1000.0..=25_000.0;
+        Fault::unless_in("awb.default_temperature", self.default_temperature, kelvin)?;
+        Fault::unless_in("awb.delta", self.delta, 1e-4..=10.0)?;
+        Fault::unless_in("awb.bright_weight", self.bright_weight, 0.0..=8.0)?;
+        Fault::unless_in("awb.transverse", self.transverse, 0.0..=0.2)?;
+        Fault::unless_in("awb.max_clipped", self.max_clipped, 0.0..=1.0)?;
+        Fault::unless_in("awb.min_level", self.min_level, 1e-4..=1.0)?;
+        Fault::unless_in("awb.speed", self.speed, 0.001..=1.0)?;
+        Fault::unless_in("awb.chase_speed", self.chase_speed, 0.001..=1.0)?;
+        if self.priors.len() > 16 {
+            return Err(Fault::new(
+                "awb.priors",
+                "has too many entries; keep at most 16",
+            ));
+        }
+        let mut lux = 0.0;
+        for (i, prior) in self.priors.iter().enumerate() {
+            let key = format!("awb.priors.{i}");
+            Fault::unless_in(format!("{key}.lux"), prior.lux, lux..=1e7)?;
+            lux = prior.lux;
+            if !(1..=32).contains(&prior.points.len()) {
+                return Err(Fault::new(format!("{key}.points"), "needs 1 to 32 points"));
+            }
+            let mut before = 1000.0;
+            for (j, &[kelvin, likelihood]) in prior.points.iter().enumerate() {
+                let key = format!("{key}.points.{j}");
+                Fault::unless_in(format!("{key}.0"), kelvin, before..=25_000.0)?;
+                Fault::unless_in(format!("{key}.1"), likelihood, LEAST_PRIOR..=1e6)?;
+                before = kelvin;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Prior {
+    fn at(&self, kelvin: f64) -> f64 {
+        let Some(first) = self.points.first() else {
+            return 1.0;
+        };
+        let mut before = *first;
+        for &point in &self.points {
+            if kelvin <= point[0] {
+                return between((before[0], before[1]), (point[0], point[1]), kelvin);
+            }
+            before = point;
+        }
+        before[1]
+    }
+}
+
+/// Linear in between, constant beyond.
+fn between(a: (f64, f64), b: (f64, f64), x: f64) -> f64 {
+    if b.0 <= a.0 {
+        return b.1;
+    }
+    a.1 + (b.1 - a.1) * ((x - a.0) / (b.0 - a.0)).clamp(0.0, 1.0)
+}
+
+/// What the application asks of white balance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WhiteRequest {
+    /// Whether gains follow the scene.
+    pub auto: bool,
+    /// With `auto` off.
+    pub manual: ManualWhite,
+}
+
+impl Default for WhiteRequest {
+    fn default() -> Self {
+        Self {
+            auto: true,
+            manual: ManualWhite::Hold,
+        }
+    }
+}
+
+/// What holds with automatic white balance off.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum ManualWhite {
+    /// The gains as they are.
+    #[default]
+    Hold,
+    /// Gains of red and blue; green is 1.
+    Gains(f64, f64),
+    /// The gains of a temperature, K.
+    Temperature(f64),
+}
+
+/// White balance of a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WhiteDecision {
+    /// What a neutral surface reads.
+    pub white: WhitePoint,
+    /// K.
+    pub temperature: f64,
+    /// How far it is.
+    pub state: AlgorithmState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pace {
+    /// Decisions are taken as they are.
+    Start { frames: u32 },
+    /// Decisions are averaged; `far` in a row were of another light.
+    Steady { far: u32 },
+    /// On the way to another light.
+    Chase,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    red: f64,
+    blue: f64,
+    weight: f64,
+}
+
+/// Automatic white balance of one camera.
+#[derive(Clone, Debug)]
+pub struct Awb {
+    tuning: AwbTuning,
+    curve: CtCurve,
+    white: WhitePoint,
+    pace: Pace,
+    samples: Vec<Sample>,
+    sorted: Vec<f64>,
+}
+
+impl Awb {
+    /// White balance at its start, at the default temperature.
+    ///
+    /// # Errors
+    /// [`Fault`] of a curve that is none.
+    pub fn new(tuning: &AwbTuning) -> Result<Self, Fault> {
+        let curve = CtCurve::new("awb.curve", &tuning.curve)?;
+        Ok(Self {
+            white: curve.at(tuning.default_temperature),
+            curve,
+            tuning: tuning.clone(),
+            pace: Pace::Start { frames: 0 },
+            samples: Vec::with_capacity(256),
+            sorted: Vec::with_capacity(256),
+        })
+    }
+
+    /// What a neutral surface is taken to read.
+    pub fn white(&self) -> WhitePoint {
+        self.white
+    }
+
+    /// Starts anew, keeping the white point until something was seen.
+    pub fn restart(&mut self) {
+        self.pace = Pace::Start { frames: 0 };
+    }
+
+    /// Goes on from a white point that was found before, past the start.
+    pub fn resume(&mut self, white: WhitePoint) {
+        if white.is_sane() {
+            self.white = white;
+            self.pace = Pace::Steady { far: 0 };
+        }
+    }
+
+    /// White balance as it stands, without looking at a frame.
+    pub fn prepare(&mut self, request: &WhiteRequest) -> WhiteDecision {
+        if !request.auto {
+            self.hold(request.manual);
+        }
+        let state = if request.auto {
+            AlgorithmState::Searching
+        } else {
+            AlgorithmState::Locked
+        };
+        self.decision(state)
+    }
+
+    /// Looks at a frame.
+    pub fn process(
+        &mut self,
+        frame: &Measured,
+        lux: Option<f64>,
+        request: &WhiteRequest,
+    ) -> WhiteDecision {
+        if !request.auto {
+            return self.prepare(request);
+        }
+        self.gather(frame);
+        let found = match self.tuning.method {
+            Method::GreyWorld => self.grey_world(),
+            Method::Search => self.search(lux),
+        };
+        let Some(found) = found.filter(|white| white.is_sane()) else {
+            return self.decision(AlgorithmState::Searching);
+        };
+        let off = self.white.angle(found);
+        let speed = self.pace(off);
+        self.white = WhitePoint {
+            red: self.white.red + speed * (found.red - self.white.red),
+            blue: self.white.blue + speed * (found.blue - self.white.blue),
+        };
+        let near = self.white.angle(found) <= 1.0 && self.pace != Pace::Chase;
+        self.decision(if near {
+            AlgorithmState::Converged
+        } else {
+            AlgorithmState::Searching
+        })
+    }
+
+    fn hold(&mut self, manual: ManualWhite) {
+        let white = match manual {
+            ManualWhite::Hold => self.white,
+            ManualWhite::Gains(red, blue) => WhitePoint {
+                red: 1.0 / red,
+                blue: 1.0 / blue,
+            },
+            ManualWhite::Temperature(kelvin) => self.curve.at(kelvin),
+        };
+        self.resume(white);
+    }
+
+    fn decision(&self, state: AlgorithmState) -> WhiteDecision {
+        WhiteDecision {
+            white: self.white,
+            temperature: self.curve.temperature(self.white),
+            state,
+        }
+    }
+
+    /// How much of a decision that is `off` degrees away this frame takes.
+    fn pace(&mut self, off: f64) -> f64 {
+        let (pace, speed) = match self.pace {
+            Pace::Start { frames } if frames < START_FRAMES => {
+                (Pace::Start { frames: frames + 1 }, 1.0)
+            }
+            Pace::Steady { far } if off > OTHER_LIGHT.0 && far + 1 >= OTHER_LIGHT.1 => {
+                (Pace::Chase, self.tuning.chase_speed)
+            }
+            Pace::Steady { far } if off > OTHER_LIGHT.0 => {
+                (Pace::Steady { far: far + 1 }, self.tuning.speed)
+            }
+            Pace::Chase if off > REACHED => (Pace::Chase, self.tuning.chase_speed),
+            _ => (Pace::Steady { far: 0 }, self.tuning.speed),
+        };
+        self.pace = pace;
+        speed
+    }
+
+    /// Zones that say something: lit, and not clipped.
+    fn gather(&mut self, frame: &Measured) {
+        let tuning = &self.tuning;
+        self.samples.clear();
+        let (mut brightest, mut sum) = (0.0_f64, 0.0);
+        for zone in &frame.zones {
+            let [red, green, blue] = zone.rgb;
+            let sample = WhitePoint {
+                red: red / green,
+                blue: blue / green,
+            };
+            let lit = zone.valid > 0.0 && green >= tuning.min_level && sample.is_sane();
+            if lit && zone.clipped <= tuning.max_clipped {
+                brightest = brightest.max(zone.luminance);
+                self.samples.push(Sample {
+                    red: sample.red,
+                    blue: sample.blue,
+                    weight: zone.luminance,
+                });
+            }
+        }
+        for sample in &mut self.samples {
+            sample.weight = (sample.weight / brightest).powf(tuning.bright_weight);
+            sum += sample.weight;
+        }
+        let mean = sum / self.samples.len() as f64;
+        for sample in &mut self.samples {
+            sample.weight /= mean;
+        }
+    }
+
+    fn grey_world(&mut self) -> Option<WhitePoint> {
+        if self.samples.len() < FEWEST_ZONES {
+            return None;
+        }
+        Some(WhitePoint {
+            red: self.middle_half(|sample| sample.red),
+            blue: self.middle_half(|sample| sample.blue),
+        })
+    }
+
+    /// Mean of the middle half of the sorted values.
+    fn middle_half(&mut self, value: impl Fn(&Sample) -> f64) -> f64 {
+        self.sorted.clear();
+        self.sorted.extend(self.samples.iter().map(value));
+        self.sorted.sort_unstable_by(f64::total_cmp);
+        let quarter = self.sorted.len() / 4;
+        let middle = &self.sorted[quarter..self.sorted.len() - quarter];
+        middle.iter().sum::<f64>() / middle.len() as f64
+    }
+
+    fn search(&self, lux: Option<f64>) -> Option<WhitePoint> {
+        if self.samples.len() < FEWEST_ZONES {
+            return None;
+        }
+        let kelvin = self.coarse(lux);
+        Some(self.fine(kelvin, lux))
+    }
+
+    fn coarse(&self, lux: Option<f64>) -> f64 {
+        let (low, high) = self.curve.range();
+        let steps = ((high / low).ln() / COARSE.ln()).ceil().max(1.0);
+        let step = (high / low).powf(1.0 / steps);
+        let cost = |i: f64| {
+            let kelvin = low * step.powf(i);
+            self.cost(self.curve.at(kelvin), kelvin, lux)
+        };
+        let (mut best, mut at) = (f64::INFINITY, 0.0);
+        for i in 0..=steps as u32 {
+            let j = cost(i.into());
+            if j < best {
+                (best, at) = (j, f64::from(i));
+            }
+        }
+        if at > 0.0 && at < steps {
+            at += vertex(cost(at - 1.0), best, cost(at + 1.0));
+        }
+        low * step.powf(at)
+    }
+
+    fn fine(&self, kelvin: f64, lux: Option<f64>) -> WhitePoint {
+        let mut found = (f64::INFINITY, self.curve.at(kelvin));
+        for i in -FINE_STEPS..=FINE_STEPS {
+            let kelvin = kelvin * COARSE.powf(f64::from(i) / f64::from(FINE_STEPS));
+            let (on, normal) = (self.curve.at(kelvin), self.curve.normal(kelvin));
+            for across in -ACROSS_STEPS..=ACROSS_STEPS {
+                let offset = self.tuning.transverse * f64::from(across) / f64::from(ACROSS_STEPS);
+                let white = WhitePoint {
+                    red: on.red + offset * normal.0,
+                    blue: on.blue + offset * normal.1,
+                };
+                let j = self.cost(white, kelvin, lux);
+                if white.is_sane() && j < found.0 {
+                    found = (j, white);
+                }
+            }
+        }
+        found.1
+    }
+
+    /// J, smaller is likelier.
+    fn cost(&self, white: WhitePoint, kelvin: f64, lux: Option<f64>) -> f64 {
+        let (to_red, to_blue) = (1.0 / white.red, 1.0 / white.blue);
+        let misfit: f64 = self
+            .samples
+            .iter()
+            .map(|sample| {
+                let (r, b) = (sample.red * to_red - 1.0, sample.blue * to_blue - 1.0);
+                sample.weight * (r * r + b * b).min(self.tuning.delta)
+            })
+            .sum();
+        misfit - self.prior(kelvin, lux).max(LEAST_PRIOR).ln()
+    }
+
+    /// Likelihood of a temperature: linear between the light levels of the tuning.
+    fn prior(&self, kelvin: f64, lux: Option<f64>) -> f64 {
+        let Some(first) = self.tuning.priors.first() else {
+            return 1.0;
+        };
+        let lux = lux.unwrap_or(first.lux);
+        let mut before = first;
+        for prior in &self.tuning.priors {
+            if lux <= prior.lux {
+                let (a, b) = (before.at(kelvin), prior.at(kelvin));
+                return between((before.lux, a), (prior.lux, b), lux);
+            }
+            before = prior;
+        }
+        before.at(kelvin)
+    }
+}
+
+/// Where between −1 and 1 the parabola through (−1, a), (0, b), (1, c) is lowest.
+fn vertex(a: f64, b: f64, c: f64) -> f64 {
+    let bend = a - 2.0 * b + c;
+    if bend > 0.0 {
+        (0.5 * (a - c) / bend).clamp(-1.0, 1.0)
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,25 @@
+//! The open reference module: exposure, white balance, colour, tone, shading and black level.
+//!
+//! One file an algorithm, each pure: statistics and requests in, a decision out. [`tuning`] says
+//! what a camera needs, [`measure`] turns an ISP's statistics into what the algorithms read, and
+//! [`Open`] puts them behind the module interface.
+#![forbid(unsafe_code)]
+
+pub mod agc;
+pub mod awb;
+pub mod black_level;
+pub mod ccm;
+mod controls;
+pub mod ct_curve;
+pub mod exposure;
+pub mod lsc;
+pub mod lux;
+pub mod measure;
+mod open;
+mod state;
+pub mod tone;
+pub mod tuning;
+
+pub use open::Open;
+
+coldshoe_ipa::export_ipa!(Open);

@@ -1,0 +1,279 @@
+//! The module: one camera's algorithms behind the verbs of the interface.
+
+use coldshoe_ipa::{
+    Actuators, AlgorithmState, Answer, FrameIn, Init, Ipa, IpaError, Metadata, ModuleFlags,
+    ModuleInfo, Sensor, Wanted,
+};
+use coldshoe_isp::soft::{self, Lsc, ToneCurve, WbGains};
+use coldshoe_isp::{Block, BuildError, ParamsBuilder, STATS_FORMAT, Statistics};
+
+use crate::agc::{Agc, ExposureDecision};
+use crate::awb::{Awb, WhiteDecision};
+use crate::black_level::BlackLevel;
+use crate::ccm::Ccm;
+use crate::controls::Requests;
+use crate::exposure::Limits;
+use crate::lsc::LscTuning;
+use crate::measure::Measured;
+use crate::state::State;
+use crate::tone::Tone;
+use crate::tuning::Tuning;
+
+/// The open module, one camera's instance.
+#[derive(Debug)]
+pub struct Open {
+    tuning: Tuning,
+    capabilities: u64,
+    requests: Requests,
+    restored: Option<State>,
+    algorithms: Option<Algorithms>,
+}
+
+/// What there is once the sensor's mode is known.
+#[derive(Debug)]
+struct Algorithms {
+    measured: Measured,
+    agc: Agc,
+    awb: Awb,
+    black_level: BlackLevel,
+    ccm: Ccm,
+    tone: Tone,
+    lsc: Option<Shading>,
+}
+
+/// Lens shading: the block, and the tuning it came from with the frame's width and height.
+#[derive(Debug)]
+struct Shading {
+    block: Box<Lsc>,
+    tuning: LscTuning,
+    size: (u32, u32),
+}
+
+impl Shading {
+    fn new(tuning: &LscTuning, sensor: &Sensor) -> Self {
+        Self {
+            block: Box::new(tuning.correction(sensor.width, sensor.height)),
+            tuning: tuning.clone(),
+            size: (sensor.width, sensor.height),
+        }
+    }
+
+    fn unshade(&self, frame: &mut Measured) {
+        let (width, height) = self.size;
+        // Channels are R, Gr, Gb, B.
+        frame.unshade(|rgb, x, y| self.tuning.gain([0, 1, 3][rgb], x, y, width, height));
+    }
+}
+
+impl Open {
+    /// An instance with the content of a tuning file, or the built-in tuning, for an ISP that has
+    /// block type n where bit n of `capabilities` is set.
+    ///
+    /// # Errors
+    /// A tuning that is refused; the text names line, key and way out.
+    pub fn new(tuning: Option<&[u8]>, capabilities: u64) -> Result<Self, IpaError> {
+        let tuning = match tuning {
+            Some(bytes) => Tuning::parse(bytes),
+            None => Tuning::built_in(),
+        };
+        Ok(Self {
+            tuning: tuning.map_err(IpaError::new)?,
+            capabilities,
+            requests: Requests::default(),
+            restored: None,
+            algorithms: None,
+        })
+    }
+}
+
+impl Ipa for Open {
+    const INFO: ModuleInfo = ModuleInfo {
+        name: "open",
+        version: env!("CARGO_PKG_VERSION"),
+        license: "Apache-2.0 OR MIT",
+        formats: &[(STATS_FORMAT, soft::FORMAT)],
+        flags: ModuleFlags { threads: false },
+    };
+
+    fn create(init: &Init<'_>) -> Result<Self, IpaError> {
+        let asked = (init.stats_format, init.params_format);
+        if !Self::INFO.formats.contains(&asked) {
+            return Err(IpaError::new(format_args!(
+                "formats {asked:?} are not among those of this module; open the session with one \
+                 of {:?}",
+                Self::INFO.formats
+            )));
+        }
+        Self::new(init.tuning, init.isp_capabilities)
+    }
+
+    fn configure(&mut self, sensor: &Sensor) -> Result<(), IpaError> {
+        let tuning = &self.tuning;
+        let limits = Limits::of_sensor(sensor)?;
+        let awb =
+            Awb::new(&tuning.awb).map_err(|fault| IpaError::new(format_args!("{fault:?}")))?;
+        let lsc = tuning.lsc.as_ref().map(|lsc| Shading::new(lsc, sensor));
+        self.algorithms = Some(Algorithms {
+            measured: Measured::new(),
+            agc: Agc::new(&tuning.agc, limits),
+            awb,
+            black_level: BlackLevel::new(&tuning.black_level, sensor.black_level),
+            ccm: Ccm::new(&tuning.ccm),
+            tone: Tone::new(&tuning.tone),
+            lsc,
+        });
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), IpaError> {
+        let restored = self.restored.take();
+        let algorithms = self.algorithms()?;
+        match restored {
+            Some(state) => {
+                algorithms.agc.resume(state.total_exposure_us);
+                algorithms.awb.resume(state.white);
+                algorithms.black_level.resume(state.black);
+            }
+            None => {
+                algorithms.agc.restart();
+                algorithms.awb.restart();
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, frame: &FrameIn<'_>, params: &mut [u8]) -> Result<Answer, IpaError> {
+        self.requests.take(&frame.controls);
+        let (requests, capabilities) = (self.requests, self.capabilities);
+        let lux = self.tuning.lux;
+        let algorithms = self.algorithms()?;
+        let mut answer = Answer::default();
+        let white = match frame.stats {
+            Some(bytes) => {
+                let stats = Statistics::decode(bytes).map_err(IpaError::new)?;
+                algorithms.measured.read(&stats);
+                if let Some(lsc) = &algorithms.lsc {
+                    lsc.unshade(&mut algorithms.measured);
+                }
+                let measured = &algorithms.measured;
+                algorithms.black_level.process(measured);
+                let exposure = algorithms.agc.process(measured, &requests.exposure);
+                let lux = lux.and_then(|lux| lux.of(measured, exposure.luminance));
+                answer.wanted = wanted(&exposure);
+                answer.metadata.ae_state = exposure.state as u32;
+                answer.metadata.luminance = exposure.luminance;
+                answer.metadata.lux = lux.unwrap_or(0.0);
+                algorithms.awb.process(measured, lux, &requests.white)
+            }
+            None => {
+                answer.metadata.ae_state = AlgorithmState::Searching as u32;
+                algorithms.awb.prepare(&requests.white)
+            }
+        };
+        report(&mut answer.metadata, &white);
+        answer.params_size = algorithms
+            .write(params, &requests, &white, capabilities)
+            .map_err(IpaError::new)?;
+        Ok(answer)
+    }
+
+    fn save_state(&mut self, state: &mut [u8]) -> Result<Option<usize>, IpaError> {
+        let algorithms = self.algorithms()?;
+        let Some(total_exposure_us) = algorithms.agc.total() else {
+            return Ok(None);
+        };
+        let bytes = State {
+            total_exposure_us,
+            white: algorithms.awb.white(),
+            black: algorithms.black_level.level(),
+        }
+        .encode();
+        let room = state.len();
+        let state = state.get_mut(..bytes.len()).ok_or_else(|| {
+            IpaError::new(format_args!(
+                "state: {room} bytes are too few; give {}",
+                bytes.len()
+            ))
+        })?;
+        state.copy_from_slice(&bytes);
+        Ok(Some(bytes.len()))
+    }
+
+    fn restore_state(&mut self, state: &[u8]) -> Result<(), IpaError> {
+        self.restored = Some(State::decode(state).map_err(IpaError::new)?);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn algorithms(&mut self) -> Result<&mut Algorithms, IpaError> {
+        self.algorithms
+            .as_mut()
+            .ok_or_else(|| IpaError::new("not configured; call configure before this verb"))
+    }
+}
+
+impl Algorithms {
+    /// Writes every block the ISP has, each time: a frame that was dropped takes nothing with it.
+    fn write(
+        &mut self,
+        params: &mut [u8],
+        requests: &Requests,
+        white: &WhiteDecision,
+        capabilities: u64,
+    ) -> Result<usize, BuildError> {
+        let mut out = Blocks {
+            params: ParamsBuilder::new(params, soft::VERSION)?,
+            capabilities,
+        };
+        out.push(&soft::BlackLevel::uniform(self.black_level.level()))?;
+        out.push(&wb_gains(white))?;
+        let ccm = self.ccm.process(white.temperature, requests.saturation);
+        out.push(&soft::Ccm::from_rows(ccm))?;
+        out.push::<ToneCurve>(self.tone.process(requests.contrast))?;
+        if let Some(lsc) = &self.lsc {
+            out.push::<Lsc>(&lsc.block)?;
+        }
+        Ok(out.params.finish())
+    }
+}
+
+struct Blocks<'a> {
+    params: ParamsBuilder<'a>,
+    capabilities: u64,
+}
+
+impl Blocks<'_> {
+    /// Adds a block that the ISP has.
+    fn push<B: Block>(&mut self, block: &B) -> Result<(), BuildError> {
+        if self.capabilities & (1 << B::KIND) == 0 {
+            return Ok(());
+        }
+        self.params.push(block)
+    }
+}
+
+/// Gains for the ISP, the smallest 1: a gain below 1 would leave clipped highlights tinted.
+fn wb_gains(white: &WhiteDecision) -> WbGains {
+    let [r, g, b] = white.white.gains();
+    let smallest = r.min(g).min(b);
+    WbGains::from_gains([r, g, g, b].map(|gain| gain / smallest))
+}
+
+fn wanted(decision: &ExposureDecision) -> Wanted {
+    Wanted {
+        set: Actuators::EXPOSURE | Actuators::ANALOGUE_GAIN | Actuators::DIGITAL_GAIN,
+        exposure_us: decision.exposure.exposure_us,
+        analogue_gain: decision.exposure.analogue_gain,
+        digital_gain: decision.exposure.digital_gain,
+        ..Wanted::default()
+    }
+}
+
+fn report(metadata: &mut Metadata, white: &WhiteDecision) {
+    let [red, _, blue] = white.white.gains();
+    metadata.awb_state = white.state as u32;
+    metadata.colour_temperature = white.temperature;
+    metadata.colour_gain_red = red;
+    metadata.colour_gain_blue = blue;
+}

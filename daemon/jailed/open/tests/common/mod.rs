@@ -1,0 +1,141 @@
+//! The open module in a closed loop with the camera without hardware.
+
+use coldshoe_camera::{
+    Camera, Captured, Cfa, Delays, Light, Scene, SensorConfig, SensorRequest, angle,
+};
+use coldshoe_ipa::{Answer, Applied, Controls, FrameIn, Ipa, Sensor};
+use coldshoe_ipa_open::Open;
+use coldshoe_isp::{Statistics, soft};
+
+pub const ALL_BLOCKS: u64 = 0b1_1111;
+
+/// Camera and module, frame by frame.
+pub struct Loop {
+    pub camera: Camera,
+    pub module: Open,
+    pub controls: Controls,
+    pub params: Vec<u8>,
+    frame: u64,
+}
+
+/// One frame of the loop.
+pub struct Step {
+    pub captured: Captured,
+    pub answer: Answer,
+    /// Total exposure of the frame over the right one.
+    pub exposure_ratio: f64,
+    /// Recovery angle of the white point found, degrees; NaN where the scene has no truth.
+    pub white_error: f64,
+}
+
+pub fn sensor(camera: &Camera) -> Sensor {
+    let limits = camera.limits();
+    Sensor {
+        struct_size: size_of::<Sensor>() as u32,
+        bayer_order: match limits.cfa {
+            Cfa::Rggb => 1,
+            Cfa::Grbg => 2,
+            Cfa::Gbrg => 3,
+            Cfa::Bggr => 4,
+        },
+        width: limits.size.width() as u32,
+        height: limits.size.height() as u32,
+        bit_depth: limits.bits,
+        exposure_delay: limits.delays.exposure as u32,
+        gain_delay: limits.delays.analogue_gain as u32,
+        reserved: 0,
+        line_length_us: limits.line_us,
+        min_exposure_us: limits.min_exposure_us,
+        max_exposure_us: limits.max_exposure_us,
+        min_analogue_gain: limits.min_analogue_gain,
+        max_analogue_gain: limits.max_analogue_gain,
+        max_digital_gain: limits.max_digital_gain,
+        black_level: limits.black,
+        min_frame_duration_us: limits.frame_us,
+        max_frame_duration_us: limits.frame_us,
+    }
+}
+
+pub fn delays(frames: u64) -> Delays {
+    Delays {
+        exposure: frames,
+        analogue_gain: frames.min(1),
+        digital_gain: frames.min(1),
+    }
+}
+
+impl Loop {
+    pub fn new(scene: Box<dyn Scene>, tuning: &[u8], light: Light, delays: Delays) -> Self {
+        let config = SensorConfig {
+            delays,
+            ..SensorConfig::default()
+        };
+        let camera = Camera::with_sensor(scene, light, config);
+        let mut module = Open::new(Some(tuning), ALL_BLOCKS).unwrap();
+        module.configure(&sensor(&camera)).unwrap();
+        module.start().unwrap();
+        Self {
+            camera,
+            module,
+            controls: Controls::default(),
+            params: vec![0; soft::MAX_PAYLOAD],
+            frame: 0,
+        }
+    }
+
+    /// Captures, measures, asks the module, asks the sensor.
+    pub fn step(&mut self) -> Step {
+        let captured = self.camera.next_frame();
+        let mut stats = vec![0; Statistics::SIZE];
+        captured.statistics().encode(&mut stats).unwrap();
+        let answer = self.process(&captured, Some(&stats));
+        self.camera.request(&SensorRequest {
+            exposure_us: Some(answer.wanted.exposure_us),
+            analogue_gain: Some(answer.wanted.analogue_gain),
+            digital_gain: Some(answer.wanted.digital_gain),
+        });
+        let white = [
+            1.0 / answer.metadata.colour_gain_red,
+            1.0,
+            1.0 / answer.metadata.colour_gain_blue,
+        ];
+        Step {
+            exposure_ratio: captured.applied.total_us() / self.camera.target_exposure_us(0.0),
+            white_error: self
+                .camera
+                .neutral()
+                .map_or(f64::NAN, |truth| angle::recovery(white, truth)),
+            captured,
+            answer,
+        }
+    }
+
+    pub fn run(&mut self, frames: usize) -> Vec<Step> {
+        (0..frames).map(|_| self.step()).collect()
+    }
+
+    fn process(&mut self, captured: &Captured, stats: Option<&[u8]>) -> Answer {
+        self.frame += 1;
+        let frame = FrameIn {
+            frame: self.frame,
+            sensor_timestamp_ns: 0,
+            deadline_ns: u64::MAX,
+            applied: Applied {
+                exposure_us: captured.applied.exposure_us,
+                analogue_gain: captured.applied.analogue_gain,
+                digital_gain: captured.applied.digital_gain,
+                black_level: self.camera.limits().black,
+                lens_position: f64::NAN,
+            },
+            controls: self.controls,
+            stats,
+        };
+        self.module.process(&frame, &mut self.params).unwrap()
+    }
+}
+
+/// Frames until the exposure is within 5 % of the right one and stays there.
+pub fn settled(steps: &[Step]) -> usize {
+    let wrong = |step: &Step| (step.exposure_ratio - 1.0).abs() > 0.05;
+    steps.iter().rposition(wrong).map_or(0, |last| last + 1)
+}

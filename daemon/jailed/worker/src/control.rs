@@ -1,0 +1,109 @@
+//! The control socket, as the worker uses it.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use coldshoe_control::worker::{Body, Done, Envelope, Failed, Loaded, Stage};
+use coldshoe_control::{Received, Receiver, RecvError, send};
+use rustix::net::RecvFlags;
+
+/// The daemon's end of the session.
+pub(crate) struct Control {
+    socket: OwnedFd,
+    receiver: Receiver,
+}
+
+/// One message of the daemon.
+pub(crate) struct Order {
+    pub(crate) serial: u32,
+    pub(crate) body: Body,
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// What a look at the control socket brought.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack of its one reader; a box would allocate"
+)]
+pub(crate) enum Polled {
+    Nothing,
+    Order(Order),
+    HungUp,
+}
+
+impl Control {
+    /// The socket that the daemon left at its place.
+    pub(crate) fn inherited() -> Self {
+        // SAFETY: the spawner puts the control socket at this number, and nothing in this process
+        // has opened or closed a descriptor yet.
+        let socket = unsafe { OwnedFd::from_raw_fd(coldshoe_wall::FD_CONTROL) };
+        Self {
+            socket,
+            receiver: Receiver::new(),
+        }
+    }
+
+    /// Waits for an order; `None` when the daemon has hung up.
+    pub(crate) fn next(&mut self) -> Result<Option<Order>, Failed> {
+        loop {
+            match self.receive(RecvFlags::empty())? {
+                Polled::Order(order) => return Ok(Some(order)),
+                Polled::HungUp => return Ok(None),
+                Polled::Nothing => {}
+            }
+        }
+    }
+
+    /// Takes an order if one is there.
+    pub(crate) fn poll(&mut self) -> Result<Polled, Failed> {
+        self.receive(RecvFlags::DONTWAIT)
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> Result<Polled, Failed> {
+        match self.receiver.recv::<Envelope>(self.socket.as_fd(), flags) {
+            Ok(Received {
+                message:
+                    Envelope {
+                        serial,
+                        body: Some(body),
+                        ..
+                    },
+                fds,
+            }) => Ok(Polled::Order(Order { serial, body, fds })),
+            Ok(_) | Err(RecvError::Closed) => Ok(Polled::HungUp),
+            Err(RecvError::WouldBlock) => Ok(Polled::Nothing),
+            Err(error) => Err(Failed::new(
+                Stage::Protocol,
+                "an order of the daemon cannot be read",
+                &error.to_string(),
+            )),
+        }
+    }
+
+    /// Answers an order.
+    pub(crate) fn answer(&self, serial: u32, result: Result<(), Failed>) -> Result<(), Failed> {
+        match result {
+            Ok(()) => self.send(serial, Done {}),
+            Err(failed) => self.send(serial, failed),
+        }
+    }
+
+    /// Answers the assignment: the module is loaded.
+    pub(crate) fn loaded(&self, serial: u32, module: &Loaded) -> Result<(), Failed> {
+        self.send(serial, module.clone())
+    }
+
+    /// Why this life ends early. Nobody is left to hear of an error: the daemon sees the exit.
+    pub(crate) fn last_words(&self, failed: Failed) {
+        let _ = self.send(0, failed);
+    }
+
+    fn send(&self, serial: u32, body: impl Into<Body>) -> Result<(), Failed> {
+        send(self.socket.as_fd(), &Envelope::new(serial, body), &[]).map_err(|error| {
+            Failed::new(
+                Stage::Protocol,
+                "an answer cannot be sent",
+                &error.to_string(),
+            )
+        })
+    }
+}

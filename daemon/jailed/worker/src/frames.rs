@@ -1,0 +1,196 @@
+//! The frame path inside the jail: take, process, answer, sleep. Nothing here allocates.
+
+use coldshoe_control::worker::{Body, Failed};
+use coldshoe_frame::{
+    AlgorithmState, Applied, Controls, FrameContext, FrameKind, FrameReply, Geometry, Inbox,
+    Metadata, Outbox, Status, Taken, Wanted,
+};
+use coldshoe_ipa::abi;
+
+use crate::buffer::Buffer;
+use crate::control::{Control, Order, Polled};
+use crate::module::Module;
+use crate::verbs::out_of_place;
+
+/// Both segments, and private room for what goes to the module and comes from it.
+pub(crate) struct Frames {
+    inbox: Inbox,
+    outbox: Outbox,
+    generation: u32,
+    stats: Buffer,
+    params: Buffer,
+}
+
+/// Why frames ended.
+pub(crate) enum Ended {
+    Stopped { serial: u32 },
+    HungUp,
+}
+
+impl Frames {
+    pub(crate) fn new(inbox: Inbox, outbox: Outbox, geometry: Geometry, generation: u32) -> Self {
+        Self {
+            inbox,
+            outbox,
+            generation,
+            stats: Buffer::new(geometry.stats_capacity()),
+            params: Buffer::new(geometry.params_capacity()),
+        }
+    }
+
+    /// Answers frames until an order ends it.
+    pub(crate) fn serve(
+        &mut self,
+        control: &mut Control,
+        module: &Module,
+    ) -> Result<Ended, Failed> {
+        loop {
+            while let Some(taken) = self.inbox.take(self.stats.bytes_mut()) {
+                if taken.generation == self.generation {
+                    self.answer(&taken, module);
+                }
+            }
+            // The daemon rings the doorbell, too: orders are looked for before every sleep.
+            let mut polled = Ok(Polled::Nothing);
+            self.inbox.sleep(&self.outbox, || {
+                polled = control.poll();
+                matches!(polled, Ok(Polled::Nothing))
+            });
+            match polled? {
+                Polled::Nothing => {}
+                Polled::HungUp => return Ok(Ended::HungUp),
+                Polled::Order(Order {
+                    serial,
+                    body: Body::Stop(_),
+                    ..
+                }) => {
+                    return Ok(Ended::Stopped { serial });
+                }
+                Polled::Order(Order { serial, body, .. }) => {
+                    control.answer(serial, Err(out_of_place(&body)))?;
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, taken: &Taken, module: &Module) {
+        let stats = match taken.header.kind {
+            FrameKind::Process => &self.stats.bytes()[..taken.stats_len],
+            FrameKind::Prepare => &[],
+        };
+        let frame = frame_in(taken, stats);
+        let mut out = abi::FrameOut {
+            struct_size: size_of::<abi::FrameOut>() as u32,
+            reserved: 0,
+            params: self.params.bytes_mut().as_mut_ptr(),
+            params_capacity: self.params.bytes().len(),
+            params_size: 0,
+            wanted: abi::Wanted::default(),
+            metadata: abi::Metadata::default(),
+        };
+        let status = if module.process(&frame, &mut out) {
+            Status::Done
+        } else {
+            Status::ModuleError
+        };
+        let params = self.params.bytes();
+        let params = &params[..out.params_size.min(params.len())];
+        self.outbox
+            .answer(taken.seq, status, &reply(&out), params, &self.inbox);
+    }
+}
+
+fn frame_in(taken: &Taken, stats: &[u8]) -> abi::FrameIn {
+    let FrameContext { applied, controls } = &taken.context;
+    abi::FrameIn {
+        struct_size: size_of::<abi::FrameIn>() as u32,
+        reserved: 0,
+        frame: taken.header.frame,
+        sensor_timestamp_ns: taken.header.sensor_timestamp_ns,
+        deadline_ns: taken.header.deadline_ns,
+        applied: to_applied(applied),
+        controls: to_controls(controls),
+        stats: if taken.header.kind == FrameKind::Prepare {
+            std::ptr::null()
+        } else {
+            stats.as_ptr()
+        },
+        stats_size: stats.len(),
+    }
+}
+
+fn to_applied(applied: &Applied) -> abi::Applied {
+    abi::Applied {
+        exposure_us: applied.exposure_us,
+        analogue_gain: applied.analogue_gain,
+        digital_gain: applied.digital_gain,
+        black_level: applied.black_level,
+        lens_position: applied.lens_position.unwrap_or(f64::NAN),
+    }
+}
+
+fn to_controls(controls: &Controls) -> abi::Controls {
+    use abi::Controls as C;
+    let mut out = C::default();
+    let set = &mut out.set;
+    let mut number = |bit: u32, value: Option<f64>| {
+        *set |= if value.is_some() { bit } else { 0 };
+        value.unwrap_or(0.0)
+    };
+    let exposure_value = number(C::EXPOSURE_VALUE, controls.exposure_value);
+    let exposure_us = number(C::EXPOSURE_TIME, controls.exposure_us);
+    let analogue_gain = number(C::ANALOGUE_GAIN, controls.analogue_gain);
+    let colour_temperature = number(C::COLOUR_TEMPERATURE, controls.colour_temperature);
+    let red = number(C::COLOUR_GAINS, controls.colour_gains.map(|gains| gains[0]));
+    let blue = number(C::COLOUR_GAINS, controls.colour_gains.map(|gains| gains[1]));
+    let contrast = number(C::CONTRAST, controls.contrast);
+    let saturation = number(C::SATURATION, controls.saturation);
+    let ae_enable = number(C::AE_ENABLE, controls.ae_enable.map(f64::from));
+    let awb_enable = number(C::AWB_ENABLE, controls.awb_enable.map(f64::from));
+    C {
+        ae_enable: ae_enable as u32,
+        awb_enable: awb_enable as u32,
+        exposure_value,
+        exposure_us,
+        analogue_gain,
+        colour_temperature,
+        colour_gain_red: red,
+        colour_gain_blue: blue,
+        contrast,
+        saturation,
+        ..out
+    }
+}
+
+/// What the module wrote, in the shape of the wire. Nothing is judged here: this side is not
+/// trusted.
+fn reply(out: &abi::FrameOut) -> FrameReply {
+    use abi::Actuators as A;
+    let abi::FrameOut {
+        wanted: w,
+        metadata: m,
+        ..
+    } = out;
+    let request = |bit: u32, value: f64| (w.set & bit != 0).then_some(value);
+    let found = |value: f64| (value != 0.0).then_some(value);
+    FrameReply {
+        wanted: Wanted {
+            exposure_us: request(A::EXPOSURE, w.exposure_us),
+            analogue_gain: request(A::ANALOGUE_GAIN, w.analogue_gain),
+            digital_gain: request(A::DIGITAL_GAIN, w.digital_gain),
+            lens_position: request(A::LENS_POSITION, w.lens_position),
+            frame_duration_us: request(A::FRAME_DURATION, w.frame_duration_us),
+        },
+        metadata: Metadata {
+            ae_state: AlgorithmState::from_raw(m.ae_state),
+            awb_state: AlgorithmState::from_raw(m.awb_state),
+            af_state: AlgorithmState::from_raw(m.af_state),
+            luminance: found(m.luminance),
+            colour_temperature: found(m.colour_temperature),
+            colour_gains: found(m.colour_gain_red)
+                .zip(found(m.colour_gain_blue))
+                .map(|(red, blue)| [red, blue]),
+            lux: found(m.lux),
+        },
+    }
+}

@@ -1,0 +1,281 @@
+//! One client: its messages, its sessions, its answers.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
+use coldshoe_control::{Received, RecvError, Trouble};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::channel::Channel;
+use crate::server::Shared;
+use crate::session::{self, Opening, Order};
+
+/// Answers that may wait for a client; one that reads none of them loses its connection.
+const OUTBOX: usize = 64;
+/// Orders that may wait for a session.
+const ORDERS: usize = 8;
+/// Patience with a client that does not say Hello, or does not read.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What this daemon offers beyond the first version of the protocol.
+const FEATURES: [&str; 0] = [];
+const SOFTWARE: &str = concat!("coldshoed ", env!("CARGO_PKG_VERSION"));
+
+/// A message for a client.
+pub(crate) struct Reply {
+    serial: u32,
+    body: Body,
+    fds: Vec<OwnedFd>,
+}
+
+impl Reply {
+    pub(crate) fn new(serial: u32, body: impl Into<Body>, fds: Vec<OwnedFd>) -> Self {
+        Self {
+            serial,
+            body: body.into(),
+            fds,
+        }
+    }
+
+    pub(crate) fn trouble(serial: u32, trouble: Trouble) -> Self {
+        Self::new(serial, client::Error::from(trouble), Vec::new())
+    }
+}
+
+/// Where a session leaves its answers.
+#[derive(Clone)]
+pub(crate) struct Outbox {
+    replies: mpsc::Sender<Reply>,
+    /// Told when the client must go because it reads nothing.
+    overrun: Arc<watch::Sender<bool>>,
+}
+
+impl Outbox {
+    pub(crate) fn send(&self, reply: Reply) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.replies.try_send(reply) {
+            self.overrun.send_replace(true);
+        }
+    }
+
+    /// Resolves when nobody reads the answers any more.
+    pub(crate) async fn closed(&self) {
+        self.replies.closed().await;
+    }
+}
+
+/// Serves one client until it goes, breaks the protocol, or the daemon stops.
+pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let channel = match Channel::new(socket) {
+        Ok(channel) => channel,
+        Err(error) => return tracing::warn!(%error, "client lost"),
+    };
+    if let Err(trouble) = greet(&channel, &shared).await {
+        tracing::warn!(%trouble, "client refused");
+        let error = Envelope::new(0, client::Error::from(trouble));
+        let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
+        return;
+    }
+    let (replies, outgoing) = mpsc::channel(OUTBOX);
+    let (overrun, mut overran) = watch::channel(false);
+    let mut connection = Connection {
+        shared,
+        outbox: Outbox {
+            replies,
+            overrun: Arc::new(overrun),
+        },
+        sessions: HashMap::new(),
+        tasks: JoinSet::new(),
+    };
+    tokio::select! {
+        () = connection.listen(&channel) => {}
+        () = write(&channel, outgoing) => {}
+        _ = overran.wait_for(|overran| *overran) => {
+            tracing::warn!("client dropped: it does not read its answers");
+        }
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    connection.close().await;
+}
+
+/// The client speaks first; the answer names what both can do.
+async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
+    let protocol = |why: &dyn std::fmt::Display| {
+        Trouble::new(
+            ErrorCode::Protocol,
+            "the client is not welcome",
+            why.to_string(),
+            "connect with the coldshoe client library and say Hello first",
+        )
+    };
+    shared.admit(channel.as_fd())?;
+    let hello = match timeout(PATIENCE, channel.recv::<Envelope>()).await {
+        Ok(Ok(received)) => received.message,
+        Ok(Err(RecvError::Refused(error))) => return Err(Trouble::from(&error)),
+        Ok(Err(error)) => return Err(protocol(&error)),
+        Err(_) => return Err(protocol(&"it said nothing")),
+    };
+    let Envelope {
+        serial,
+        body: Some(Body::Hello(hello)),
+        ..
+    } = hello
+    else {
+        return Err(protocol(&"its first message was not Hello"));
+    };
+    tracing::debug!(client = hello.software, "client connected");
+    let answer: Hello = hello.answer(&FEATURES, SOFTWARE)?;
+    channel
+        .send(&Envelope::new(serial, answer), &[])
+        .await
+        .map_err(|error| protocol(&error))
+}
+
+async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
+    while let Some(Reply { serial, body, fds }) = outgoing.recv().await {
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        let envelope = Envelope::new(serial, body);
+        if let Err(error) = channel.send(&envelope, &fds).await {
+            return tracing::debug!(%error, "client lost");
+        }
+    }
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    outbox: Outbox,
+    sessions: HashMap<u64, mpsc::Sender<Order>>,
+    /// One task a session; each returns its id.
+    tasks: JoinSet<u64>,
+}
+
+impl Connection {
+    /// Follows the client's messages until it hangs up or sends one that cannot be.
+    async fn listen(&mut self, channel: &Channel) {
+        loop {
+            let received = tokio::select! {
+                received = channel.recv::<Envelope>() => received,
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok(id) = ended {
+                        self.sessions.remove(&id);
+                    }
+                    continue;
+                }
+            };
+            match received {
+                Ok(Received {
+                    message:
+                        Envelope {
+                            serial,
+                            body: Some(body),
+                            ..
+                        },
+                    fds,
+                }) => {
+                    self.dispatch(serial, body, fds);
+                }
+                Ok(_) | Err(RecvError::Closed) => return,
+                Err(RecvError::Refused(error)) => {
+                    // Values out of bounds are the client's mistake; a message that cannot be read
+                    // means that the two do not speak the same language.
+                    let trouble = Trouble::from(&error);
+                    let fatal = trouble.code == ErrorCode::Protocol;
+                    tracing::warn!(%trouble, "message refused");
+                    self.outbox.send(Reply::trouble(error.serial(), trouble));
+                    if fatal {
+                        // The writer gets a turn to say so before the connection goes.
+                        let _ = timeout(PATIENCE, self.drained()).await;
+                        return;
+                    }
+                }
+                Err(error) => return tracing::warn!(%error, "client lost"),
+            }
+        }
+    }
+
+    async fn drained(&self) {
+        let _all = self.outbox.replies.reserve_many(OUTBOX).await;
+    }
+
+    fn dispatch(&mut self, serial: u32, body: Body, fds: Vec<OwnedFd>) {
+        match body {
+            Body::OpenSession(request) => self.open(serial, request, fds),
+            Body::Configure(client::Configure { session, .. })
+            | Body::Start(client::Start { session })
+            | Body::Stop(client::Stop { session })
+            | Body::Close(client::Close { session }) => self.order(session, Order { serial, body }),
+            other => self.outbox.send(Reply::trouble(
+                serial,
+                Trouble::new(
+                    ErrorCode::BadState,
+                    format!("{} is out of place", other.kind()),
+                    "a client sends OpenSession, Configure, Start, Stop and Close",
+                    "install client library and daemon of the same release",
+                ),
+            )),
+        }
+    }
+
+    fn open(&mut self, serial: u32, request: OpenSession, fds: Vec<OwnedFd>) {
+        let permit = match self.shared.session_permit() {
+            Ok(permit) => permit,
+            Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
+        };
+        let Some(forward) = fds.into_iter().next() else {
+            return;
+        };
+        let id = self.shared.next_session();
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        self.sessions.insert(id, orders);
+        let (context, outbox) = (Arc::clone(&self.shared.context), self.outbox.clone());
+        let opening = Opening {
+            id,
+            serial,
+            request,
+            forward,
+            permit,
+        };
+        self.tasks.spawn(async move {
+            session::run(context, opening, receiver, outbox).await;
+            id
+        });
+    }
+
+    fn order(&mut self, session: u64, order: Order) {
+        let serial = order.serial;
+        let Some(orders) = self.sessions.get(&session) else {
+            return self
+                .outbox
+                .send(Reply::trouble(serial, no_session(session)));
+        };
+        let trouble = match orders.try_send(order) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Closed(_)) => no_session(session),
+            Err(mpsc::error::TrySendError::Full(_)) => Trouble::new(
+                ErrorCode::Limit,
+                format!("session {session} has too many orders waiting"),
+                format!("at most {ORDERS} may wait"),
+                "wait for the answer to one order before sending the next",
+            ),
+        };
+        self.outbox.send(Reply::trouble(serial, trouble));
+    }
+
+    /// Ends every session and waits until its worker is gone.
+    async fn close(mut self) {
+        self.sessions.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn no_session(session: u64) -> Trouble {
+    Trouble::new(
+        ErrorCode::NoSuchSession,
+        format!("there is no session {session}"),
+        "it was closed, its worker failed, or it is another client's",
+        "open a session",
+    )
+}

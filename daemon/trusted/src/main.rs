@@ -1,0 +1,77 @@
+//! `coldshoed`: the daemon's command line.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use coldshoed::{Config, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs camera algorithms in isolated processes.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Directory of the control socket [default: $XDG_RUNTIME_DIR/coldshoe]
+    #[arg(long, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
+    /// Directory with modules, NAME.so each; may be given several times, the first match counts
+    #[arg(long = "module-dir", value_name = "DIR")]
+    module_dirs: Vec<PathBuf>,
+    /// Directory with tuning files, MODULE/CAMERA.toml or MODULE/default.toml
+    #[arg(long = "tuning-dir", value_name = "DIR")]
+    tuning_dirs: Vec<PathBuf>,
+    /// The worker program [default: coldshoe-worker beside this program]
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter such as coldshoed=debug
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "COLDSHOE_LOG",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let filter = EnvFilter::try_new(&options.log)
+        .with_context(|| format!("--log {:?} is no filter", options.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let mut config = Config::discover()?;
+    if let Some(dir) = options.runtime_dir {
+        config.runtime_dir = Some(dir);
+    }
+    if let Some(worker) = options.worker {
+        config.worker = worker;
+    }
+    // Directories that were named go before those of the installation.
+    config.module_dirs.splice(0..0, options.module_dirs);
+    config.tuning_dirs.splice(0..0, options.tuning_dirs);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::bind(config)?;
+    server
+        .serve(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! The control socket: one daemon on it, many clients.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use coldshoe_control::Trouble;
+use coldshoe_control::client::ErrorCode;
+use coldshoe_control::client::Limit;
+use coldshoe_control::worker::Jail;
+use coldshoe_jail::{Arch, Profile};
+use coldshoe_wall::outside::Spawner;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::registry::Registry;
+use crate::session::Context;
+use crate::worker::Jailer;
+use crate::{Config, channel, connection};
+
+const SOCKET: &str = "control.sock";
+const LOCK: &str = "control.lock";
+const PROFILE: &str = "single";
+const BACKLOG: i32 = 64;
+
+/// Why a daemon cannot serve. Each message says what, why and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Nobody said where.
+    #[error(
+        "no place for the control socket\n  why: XDG_RUNTIME_DIR is not set\n  try: give --runtime-dir DIR"
+    )]
+    NoRuntimeDir,
+    /// Another daemon is there.
+    #[error(
+        "another coldshoed serves {}\n  why: it holds the lock beside its socket\n  try: stop it, or give another --runtime-dir", .0.display()
+    )]
+    AlreadyServed(PathBuf),
+    /// The runtime directory belongs to somebody else.
+    #[error(
+        "the runtime directory {} is not safe\n  why: {why}\n  try: give a --runtime-dir that only you can write", dir.display()
+    )]
+    Unsafe {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The kernel refused.
+    #[error("cannot {step} {}\n  why: {source}\n  try: check the directory and its permissions", path.display())]
+    Io {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The jail cannot be built.
+    #[error(
+        "cannot build the jail\n  why: {0}\n  try: see policy/jail; nothing is loaded without it"
+    )]
+    Jail(String),
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) context: Arc<Context>,
+    sessions: Arc<Semaphore>,
+    last_session: AtomicU64,
+}
+
+impl Shared {
+    /// Only the daemon's own user and root may talk to it.
+    pub(crate) fn admit(&self, socket: BorrowedFd<'_>) -> Result<(), Trouble> {
+        let denied = |why: String| {
+            Trouble::new(
+                ErrorCode::Denied,
+                "the client is not welcome",
+                why,
+                "run a coldshoed of your own, or use one that serves you",
+            )
+        };
+        let peer = socket_peercred(socket)
+            .map_err(|error| denied(format!("the kernel does not say who it is: {error}")))?;
+        let own = rustix::process::geteuid();
+        if peer.uid != own && !peer.uid.is_root() {
+            let (peer, own) = (peer.uid.as_raw(), own.as_raw());
+            return Err(denied(format!(
+                "this daemon serves user {own}, the client is user {peer}"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn session_permit(&self) -> Result<OwnedSemaphorePermit, Trouble> {
+        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
+            Trouble::new(
+                ErrorCode::Limit,
+                "no session is free",
+                format!("all {} are open", self.context.config.max_sessions),
+                "close a session that is not needed",
+            )
+        })
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.last_session.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A daemon with its socket bound, ready to serve.
+pub struct Server {
+    listener: AsyncFd<OwnedFd>,
+    socket: PathBuf,
+    shared: Arc<Shared>,
+    /// Held as long as this daemon serves.
+    _lock: File,
+}
+
+impl Server {
+    /// Builds the jail, takes the runtime directory's lock and binds its socket. Needs a tokio
+    /// runtime.
+    pub fn bind(config: Config) -> Result<Self, ServeError> {
+        let dir = config.runtime_dir.clone().ok_or(ServeError::NoRuntimeDir)?;
+        make_private(&dir)?;
+        let lock = lock(&dir)?;
+        let socket = dir.join(SOCKET);
+        let listener = listener(&socket)?;
+        let context = Context {
+            registry: Registry::new(config.module_dirs.clone()),
+            jailer: jailer(&config)?,
+            profile: PROFILE.to_owned(),
+            config,
+        };
+        let shared = Shared {
+            sessions: Arc::new(Semaphore::new(context.config.max_sessions)),
+            last_session: AtomicU64::new(0),
+            context: Arc::new(context),
+        };
+        tracing::info!(socket = %socket.display(), "ready");
+        Ok(Self {
+            listener,
+            socket,
+            shared: Arc::new(shared),
+            _lock: lock,
+        })
+    }
+
+    /// Path of the control socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Serves until `stop` resolves; then ends every session, waits for its worker to be gone, and
+    /// removes the socket.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let mut clients = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let client = tokio::select! {
+                client = self.accept() => client,
+                Some(_) = clients.join_next() => continue,
+                () = &mut stop => break,
+            };
+            match client {
+                Ok(_) if clients.len() >= self.shared.context.config.max_clients => {
+                    tracing::warn!("client turned away: too many at a time");
+                }
+                Ok(socket) => {
+                    let serve =
+                        connection::serve(socket, Arc::clone(&self.shared), stopped.clone());
+                    clients.spawn(serve);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept");
+                    // Out of descriptors, most likely: the next try at once would spin.
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+        tracing::info!("stopping");
+        stopping.send_replace(true);
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::warn!(%error, socket = %self.socket.display(), "socket not removed");
+        }
+        while clients.join_next().await.is_some() {}
+    }
+
+    async fn accept(&self) -> io::Result<OwnedFd> {
+        loop {
+            let mut ready = self.listener.readable().await?;
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match accept_with(&self.listener, flags) {
+                Ok(socket) => return Ok(socket),
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn jailer(config: &Config) -> Result<Jailer, ServeError> {
+    let jail = |error: &dyn std::fmt::Display| ServeError::Jail(error.to_string());
+    let profile = Profile::builtin(PROFILE).map_err(|error| jail(&error))?;
+    let arch = Arch::host().ok_or_else(|| jail(&"this architecture is not supported"))?;
+    let programs = profile.compile(arch).map_err(|error| jail(&error))?;
+    let limits = profile.limits();
+    Ok(Jailer {
+        spawner: Spawner::start().map_err(|error| jail(&error))?,
+        program: config.worker.clone(),
+        jail: Jail {
+            filters: programs.to_bytes(),
+            readable: profile.readable().to_vec(),
+            limits: limits
+                .inside()
+                .map(|(name, value)| Limit {
+                    name: name.to_owned(),
+                    value,
+                })
+                .to_vec(),
+        },
+        stack: limits.stack,
+        timeouts: config.timeouts,
+    })
+}
+
+/// The runtime directory, mode 0700 and ours.
+fn make_private(dir: &Path) -> Result<(), ServeError> {
+    let io = |step| {
+        move |source| ServeError::Io {
+            step,
+            path: dir.to_owned(),
+            source,
+        }
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io("create"))?;
+    let stat = rustix::fs::lstat(dir).map_err(|error| io("look at")(error.into()))?;
+    let own = rustix::process::geteuid().as_raw();
+    let unsafe_because = |why: String| ServeError::Unsafe {
+        dir: dir.to_owned(),
+        why,
+    };
+    if stat.st_uid != own {
+        return Err(unsafe_because(format!(
+            "it belongs to user {}",
+            stat.st_uid
+        )));
+    }
+    if stat.st_mode & 0o022 != 0 {
+        return Err(unsafe_because("others may write to it".to_owned()));
+    }
+    Ok(())
+}
+
+fn lock(dir: &Path) -> Result<File, ServeError> {
+    let path = dir.join(LOCK);
+    let io = |step| {
+        let path = path.clone();
+        move |source| ServeError::Io { step, path, source }
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io("open"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::AGAIN) => Err(ServeError::AlreadyServed(dir.to_owned())),
+        Err(error) => Err(io("lock")(error.into())),
+    }
+}
+
+/// Binds the socket. One that is there already was left by a daemon that died: the lock is ours.
+fn listener(path: &Path) -> Result<AsyncFd<OwnedFd>, ServeError> {
+    let io = |step| {
+        move |source: io::Error| ServeError::Io {
+            step,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io("replace")(error));
+        }
+        _ => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let address = SocketAddrUnix::new(path).map_err(|error| io("name")(error.into()))?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .map_err(|error| io("make")(error.into()))?;
+    bind(&socket, &address).map_err(|error| io("bind")(error.into()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(io("protect"))?;
+    listen(socket.as_fd(), BACKLOG).map_err(|error| io("listen on")(error.into()))?;
+    channel::watch(socket).map_err(io("watch"))
+}

@@ -1,0 +1,369 @@
+//! A session: one camera × one module, from OpenSession to Close. Each runs as a task of its own,
+//! so that a module that hangs holds up nobody else.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use coldshoe_control::Trouble;
+use coldshoe_control::client::{
+    Body, Close, Confinement, Done, ErrorCode, ModuleInfo, OpenSession, SessionOpened,
+};
+use coldshoe_control::worker;
+use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_forward};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::connection::{Outbox, Reply};
+use crate::fault::Fault;
+use crate::registry::Registry;
+use crate::tuning::{self, Tuning};
+use crate::worker::{Jailer, Job, Refusal, Worker};
+use crate::{Config, report};
+
+/// The first worker of a session.
+const FIRST_GENERATION: u32 = 1;
+
+/// What every session needs of the daemon.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) jailer: Jailer,
+    pub(crate) profile: String,
+}
+
+/// An order of the client.
+pub(crate) struct Order {
+    pub(crate) serial: u32,
+    pub(crate) body: Body,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Opened,
+    Configured,
+    Running,
+}
+
+/// A request for a session, on its way.
+pub(crate) struct Opening {
+    pub(crate) id: u64,
+    pub(crate) serial: u32,
+    pub(crate) request: OpenSession,
+    pub(crate) forward: OwnedFd,
+    /// One of the sessions that the daemon has to give; given back with the session's end.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Opens a session and serves it until it is closed, its client goes away, or its worker fails.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    opening: Opening,
+    mut orders: mpsc::Receiver<Order>,
+    outbox: Outbox,
+) {
+    let Opening {
+        id,
+        serial,
+        request,
+        forward,
+        permit: _permit,
+    } = opening;
+    let opened = tokio::select! {
+        opened = open(id, &context, &request, forward) => opened,
+        // The client has gone: dropping the launch kills what was started.
+        () = outbox.closed() => return,
+    };
+    let module = request.module;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(trouble) => {
+            tracing::warn!(session = id, "{trouble}");
+            return outbox.send(Reply::trouble(serial, trouble));
+        }
+    };
+    let Opened {
+        worker,
+        answer,
+        fds,
+    } = opened;
+    let (camera, pid) = (request.camera, worker.pid());
+    tracing::info!(session = id, module, camera, worker = pid, "session opened");
+    outbox.send(Reply::new(serial, answer, fds));
+    let mut session = Session {
+        id,
+        module,
+        worker,
+        state: State::Opened,
+    };
+    let end = session.serve(&mut orders, &outbox).await;
+    session.worker.end().await;
+    match end {
+        End::Closed(serial) => outbox.send(Reply::done(serial, id)),
+        End::ClientGone => {}
+        End::Fault(fault) => {
+            tracing::error!(session = id, module = session.module, "{}", fault.trouble);
+            outbox.send(Reply::fault(id, fault));
+        }
+    }
+    tracing::info!(session = id, "session closed");
+}
+
+struct Session {
+    id: u64,
+    module: String,
+    worker: Worker,
+    state: State,
+}
+
+enum End {
+    Closed(u32),
+    ClientGone,
+    Fault(Fault),
+}
+
+impl Session {
+    async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>, outbox: &Outbox) -> End {
+        loop {
+            let order = tokio::select! {
+                order = orders.recv() => order,
+                fault = self.worker.fault() => return End::Fault(fault),
+            };
+            let Some(Order { serial, body }) = order else {
+                return End::ClientGone;
+            };
+            if let Body::Close(Close { .. }) = body {
+                return End::Closed(serial);
+            }
+            match self.follow(body).await {
+                Ok(()) => outbox.send(Reply::done(serial, self.id)),
+                Err(Refusal::Verb(trouble)) => {
+                    tracing::warn!(session = self.id, module = self.module, "{trouble}");
+                    outbox.send(Reply::trouble(serial, trouble));
+                }
+                Err(Refusal::Fault(fault)) => {
+                    outbox.send(Reply::trouble(serial, fault.trouble.clone()));
+                    return End::Fault(fault);
+                }
+            }
+        }
+    }
+
+    async fn follow(&mut self, order: Body) -> Result<(), Refusal> {
+        let running = self.state == State::Running;
+        let (order, next) = match (order, self.state) {
+            (Body::Configure(order), State::Opened | State::Configured) => {
+                let sensor = order.sensor;
+                (
+                    worker::Body::from(worker::Configure { sensor }),
+                    State::Configured,
+                )
+            }
+            (Body::Start(_), State::Configured) => (worker::Start {}.into(), State::Running),
+            (Body::Stop(_), State::Running) => (worker::Stop {}.into(), State::Configured),
+            (order, state) => return Err(Refusal::Verb(self.out_of_place(&order, state))),
+        };
+        self.worker.order(order, running).await?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn out_of_place(&self, order: &Body, state: State) -> Trouble {
+        let state = match state {
+            State::Opened => "opened",
+            State::Configured => "configured",
+            State::Running => "running",
+        };
+        Trouble::new(
+            ErrorCode::BadState,
+            format!("{} is out of place", order.kind()),
+            format!("session {} is {state}", self.id),
+            "the order is Configure, Start, Stop; Close goes at any time",
+        )
+    }
+}
+
+/// A loaded module, and what its client is told and given.
+struct Opened {
+    worker: Worker,
+    answer: SessionOpened,
+    fds: Vec<OwnedFd>,
+}
+
+/// Everything between the request and a loaded module.
+async fn open(
+    id: u64,
+    context: &Context,
+    request: &OpenSession,
+    forward: OwnedFd,
+) -> Result<Opened, Trouble> {
+    let module = context.registry.find(&request.module)?;
+    let tuning = tuning::find(
+        &context.config.tuning_dirs,
+        &request.module,
+        &request.camera,
+    )?;
+    let geometry = Geometry::new(
+        request.slots,
+        request.stats_capacity,
+        request.params_capacity,
+    )
+    .map_err(|error| argument(&request.camera, error))?;
+    verify_forward(forward.as_fd(), &geometry).map_err(bad_segment)?;
+    let nudge = Nudge::map(forward.as_fd(), &geometry).map_err(bad_segment)?;
+    let replies = create_return(&geometry).map_err(bad_segment)?;
+    let assignment = assignment(id, context, request, &module, tuning.as_ref());
+    let mut fds = vec![forward.as_fd(), replies.as_fd()];
+    fds.extend(tuning.iter().map(|tuning| tuning.content.as_fd()));
+    let job = Job {
+        module: &request.module,
+        assignment,
+        fds,
+        nudge,
+    };
+    let worker = match Worker::launch(&context.jailer, job).await {
+        Ok(worker) => worker,
+        Err(Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) => {
+            return Err(with_tuning(trouble, tuning.as_ref()));
+        }
+    };
+    let verdict = if worker.about().threads {
+        Err(needs_threads(&request.module, &context.profile))
+    } else {
+        report::confinement(worker.pid(), &context.jailer.jail.limits)
+            .map_err(|why| not_confined(&request.module, why))
+    };
+    let confinement = match verdict {
+        Ok(confinement) => confinement,
+        Err(trouble) => {
+            worker.end().await;
+            return Err(trouble);
+        }
+    };
+    let pidfd = worker.pidfd().try_clone_to_owned().map_err(|error| {
+        Trouble::new(
+            ErrorCode::Internal,
+            "no descriptor left",
+            error.to_string(),
+            "close sessions",
+        )
+    })?;
+    let answer = answer(id, context, &worker, &module, confinement);
+    Ok(Opened {
+        worker,
+        answer,
+        fds: vec![replies, pidfd],
+    })
+}
+
+fn assignment(
+    id: u64,
+    context: &Context,
+    request: &OpenSession,
+    module: &std::path::Path,
+    tuning: Option<&Tuning>,
+) -> worker::Assignment {
+    let mut jail = context.jailer.jail.clone();
+    let module_path = module.to_string_lossy().into_owned();
+    jail.readable.push(module_path.clone());
+    if let Some(tuning) = tuning {
+        tracing::debug!(session = id, tuning = %tuning.path.display(), "tuning file");
+    }
+    worker::Assignment {
+        session: id,
+        generation: FIRST_GENERATION,
+        module_path,
+        camera: request.camera.clone(),
+        stats_format: request.stats_format.clone(),
+        params_format: request.params_format.clone(),
+        slots: request.slots,
+        stats_capacity: request.stats_capacity,
+        params_capacity: request.params_capacity,
+        isp_capabilities: request.isp_capabilities,
+        jail: Some(jail),
+        has_tuning: tuning.is_some(),
+    }
+}
+
+fn answer(
+    id: u64,
+    context: &Context,
+    worker: &Worker,
+    module: &std::path::Path,
+    confinement: Confinement,
+) -> SessionOpened {
+    let about = worker.about();
+    SessionOpened {
+        session: id,
+        generation: FIRST_GENERATION,
+        module: Some(ModuleInfo {
+            name: about.name.clone(),
+            version: about.version.clone(),
+            license: about.license.clone(),
+            path: module.to_string_lossy().into_owned(),
+            profile: context.profile.clone(),
+        }),
+        confinement: Some(confinement),
+        worker_pid: worker.pid().unsigned_abs(),
+    }
+}
+
+fn argument(camera: &str, error: impl std::fmt::Display) -> Trouble {
+    Trouble::new(
+        ErrorCode::BadArgument,
+        format!("no session for camera {camera:?}"),
+        error.to_string(),
+        "open the session with values within the limits",
+    )
+}
+
+fn bad_segment(error: SegmentError) -> Trouble {
+    Trouble::new(
+        ErrorCode::BadSegment,
+        "the forward segment is refused",
+        error.to_string(),
+        "make it with the client library, or seal SHRINK, GROW, FUTURE_WRITE and SEAL yourself",
+    )
+}
+
+fn not_confined(module: &str, why: String) -> Trouble {
+    Trouble::new(
+        ErrorCode::SandboxUnavailable,
+        format!("the worker of module {module:?} is not confined as it must be"),
+        why,
+        "nothing runs without it; see the kernel's seccomp and Landlock options",
+    )
+}
+
+fn needs_threads(module: &str, profile: &str) -> Trouble {
+    Trouble::new(
+        ErrorCode::ModuleRefused,
+        format!("module {module:?} is refused"),
+        format!("it starts threads, which the profile {profile:?} does not allow"),
+        "use a build of the module that works on one thread",
+    )
+}
+
+/// An error of create() is most often one of the tuning file: say which one it was.
+fn with_tuning(mut trouble: Trouble, tuning: Option<&Tuning>) -> Trouble {
+    if let Some(tuning) = tuning
+        && trouble.code == ErrorCode::ModuleFailed
+    {
+        trouble.remedy = format!(
+            "{} (tuning file: {})",
+            trouble.remedy,
+            tuning.path.display()
+        );
+    }
+    trouble
+}
+
+impl Reply {
+    fn done(serial: u32, session: u64) -> Self {
+        Self::new(serial, Done { session }, Vec::new())
+    }
+
+    fn fault(session: u64, fault: Fault) -> Self {
+        let Fault { reason, trouble } = fault;
+        Self::new(0, trouble.into_fault(session, reason, 0), Vec::new())
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a worker could not be confined.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A step of [`confine`](super::confine) that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfineError {
+    /// The process cannot be looked at.
+    #[error("confine: cannot list {directory}: {source}; is /proc mounted?")]
+    Look {
+        /// What was listed.
+        directory: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Other threads run already, and would stay free.
+    #[error("confine: {0} threads run already; confine before any thread is started")]
+    Threads(usize),
+    /// A descriptor is open that the daemon did not give.
+    #[error(
+        "confine: file descriptor {fd} ({target}) is open; a worker has 0 to 3 only, close it first",
+        target = target.display()
+    )]
+    SurplusFd {
+        /// The descriptor.
+        fd: i32,
+        /// What it refers to, as far as the kernel tells.
+        target: PathBuf,
+    },
+    /// A descriptor is closed that the daemon gives.
+    #[error("confine: file descriptor {0} is not open; a worker is started by the daemon alone")]
+    MissingFd(i32),
+    /// A limit cannot be set.
+    #[error("confine: cannot lower the limit `{limit}` to {value}: {source}")]
+    Limit {
+        /// Its name.
+        limit: &'static str,
+        /// Its value.
+        value: u64,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// `NO_NEW_PRIVS` cannot be set.
+    #[error("confine: cannot set NO_NEW_PRIVS: {0}")]
+    NoNewPrivs(io::Error),
+    /// A path to read cannot be opened.
+    #[error("confine: cannot open {path} to allow reading it: {reason}", path = path.display())]
+    Readable {
+        /// The path.
+        path: PathBuf,
+        /// The kernel's answer.
+        reason: String,
+    },
+    /// Landlock refused.
+    #[error("confine: Landlock: {0}")]
+    Landlock(String),
+    /// The kernel has no Landlock.
+    #[error(
+        "confine: this kernel does not enforce Landlock; it needs Linux 5.13 with \
+         CONFIG_SECURITY_LANDLOCK, and `landlock` among the boot parameter lsm="
+    )]
+    NoLandlock,
+    /// There is no system call filter.
+    #[error("confine: no system call filter was given; a worker never runs without one")]
+    NoFilter,
+    /// A filter has an impossible length.
+    #[error("confine: filter {index} has {bytes} bytes; it must be 1 to 4096 instructions of 8")]
+    FilterLength {
+        /// Which one, from 0.
+        index: usize,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The kernel refused a filter.
+    #[error("confine: the kernel refused filter {index}: {source}")]
+    Filter {
+        /// Which one, from 0.
+        index: usize,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,203 @@
+//! Promises about spawning.
+
+use crate::Promise;
+use crate::worker::{STACK, request, run, spawn_by};
+use coldshoe_wall::outside::{Exit, Observed, SpawnError, Spawner, landlock_abi};
+use std::sync::mpsc;
+
+pub const PROMISES: &[Promise] = &[
+    ("a_worker_starts_with_nothing_but_its_manifest", manifest),
+    (
+        "a_leaked_descriptor_of_the_daemon_does_not_reach_a_worker",
+        leaked_descriptor,
+    ),
+    ("a_worker_dies_with_the_spawner", dies_with_the_spawner),
+    ("a_dropped_child_is_killed_and_reaped", dropped_child),
+    ("a_child_that_nobody_takes_is_killed", reply_ignored),
+    ("the_end_of_a_worker_is_told_apart", ends),
+    (
+        "an_ended_worker_can_be_killed_and_waited_for_again",
+        after_the_end,
+    ),
+    (
+        "a_program_that_cannot_run_is_an_error_with_its_name_and_reason",
+        no_program,
+    ),
+    ("an_argument_with_a_nul_byte_is_refused", nul_argument),
+    ("many_workers_start_and_end", many),
+    ("the_kernel_tells_its_landlock_abi", abi),
+];
+
+fn lines(output: &str, key: &str) -> Vec<String> {
+    let of_key = output.lines().filter_map(|line| line.strip_prefix(key));
+    of_key.map(|rest| rest.trim().to_owned()).collect()
+}
+
+fn manifest() {
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["describe"]);
+    worker.ready();
+    let observed = Observed::of(worker.child.pid());
+    rustix::io::write(&worker.control, &[1]).unwrap();
+    let end = worker.end();
+    assert_eq!(end.exit, Exit::Exited(0), "{}", end.output);
+
+    let fds = observed.fds.expect("our own child's descriptors");
+    let targets: Vec<String> = fds
+        .iter()
+        .map(|(fd, target)| {
+            let kind = target.to_string_lossy();
+            format!("{fd} {}", kind.split(':').next().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(targets, ["0 /dev/null", "1 pipe", "2 pipe", "3 socket"]);
+    assert_eq!(fds[1].1, fds[2].1);
+
+    let told = |key| lines(&end.output, key);
+    assert!(told("env").is_empty(), "{}", end.output);
+    assert_eq!(told("leads its session"), ["true"]);
+    assert_eq!(told("parent"), [std::process::id().to_string()]);
+    assert_eq!(told("stack"), [format!("Some({STACK}) Some({STACK})")]);
+    assert_eq!(told("directory"), ["Ok(\"/\")"]);
+    assert_eq!(told("dies with its parent by"), ["9"]);
+    assert_eq!(told("SigBlk:"), ["0000000000000000"]);
+    // SIGPIPE is ignored by the runtime of this very program; the test daemon ignores more.
+    assert_eq!(told("SigIgn:"), ["0000000000001000"]);
+}
+
+fn leaked_descriptor() {
+    let file = std::fs::File::open("/dev/zero").unwrap();
+    let leaked: Vec<_> = (0..40)
+        .map(|_| {
+            // SAFETY: dup makes a descriptor without close-on-exec, which OwnedFd then owns.
+            unsafe {
+                use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+                OwnedFd::from_raw_fd(libc::dup(file.as_raw_fd()))
+            }
+        })
+        .collect();
+    // SAFETY: an ignored signal has no handler to be unsafe; nothing here sends SIGUSR1.
+    unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
+    manifest();
+    drop(leaked);
+}
+
+fn dies_with_the_spawner() {
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    drop(spawner);
+    let killed = Exit::Signaled {
+        signal: libc::SIGKILL,
+        core: false,
+    };
+    assert_eq!(worker.end().exit, killed);
+}
+
+fn dropped_child() {
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    let pidfd = worker.child.pidfd().unwrap();
+    drop(worker.child);
+    assert_gone(&pidfd);
+}
+
+/// Neither alive nor a zombie.
+fn assert_gone(pidfd: impl std::os::fd::AsFd) {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let left = waitid(
+        WaitId::PidFd(pidfd.as_fd()),
+        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+    );
+    assert_eq!(left.err(), Some(rustix::io::Errno::CHILD));
+}
+
+fn reply_ignored() {
+    let spawner = Spawner::start().unwrap();
+    let (request, _control, _output) = request(&["wait"]);
+    let (told, pidfd) = mpsc::channel();
+    spawner.spawn(request, move |child| {
+        told.send(child.as_ref().unwrap().pidfd()).unwrap();
+        drop(child);
+        told.send(Err(std::io::ErrorKind::Other.into())).unwrap();
+    });
+    let pidfd = pidfd.iter().take(2).next().unwrap().unwrap();
+    // The spawner works in order: once it has served another request, the first is done with.
+    let (next, _, _output) = self::request(&["wait"]);
+    drop(spawner.spawn_and_wait(next).unwrap());
+    assert_gone(&pidfd);
+}
+
+fn ends() {
+    assert_eq!(
+        run(&["free", "open", "/nowhere"]).exit,
+        Exit::Exited(libc::ENOENT)
+    );
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    worker.child.kill().unwrap();
+    let exit = worker.end().exit;
+    assert_eq!(exit.to_string(), "killed (SIGKILL)");
+    assert!(!exit.is_violation());
+}
+
+fn after_the_end() {
+    let spawner = Spawner::start().unwrap();
+    let mut worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    assert_eq!(worker.child.try_wait().unwrap(), None);
+    rustix::io::write(&worker.control, &[1]).unwrap();
+    let exit = worker.child.wait().unwrap();
+    assert_eq!(exit, Exit::Exited(0));
+    worker.child.kill().unwrap();
+    assert_eq!(worker.child.wait().unwrap(), exit);
+    assert_eq!(worker.child.try_wait().unwrap(), Some(exit));
+}
+
+fn no_program() {
+    let spawner = Spawner::start().unwrap();
+    for (program, reason) in [
+        ("/nowhere/worker", libc::ENOENT),
+        ("/etc/passwd", libc::EACCES),
+    ] {
+        let (mut request, _control, _output) = request(&[]);
+        request.program = program.into();
+        let error = spawner.spawn_and_wait(request).unwrap_err();
+        let reason = std::io::Error::from_raw_os_error(reason);
+        assert_eq!(
+            error.to_string(),
+            format!("worker {program}: cannot execute it: {reason}")
+        );
+    }
+}
+
+fn nul_argument() {
+    let spawner = Spawner::start().unwrap();
+    let (request, _control, _output) = request(&["a\0b"]);
+    let error = spawner.spawn_and_wait(request).unwrap_err();
+    assert!(matches!(error, SpawnError::Request { .. }), "{error}");
+}
+
+fn many() {
+    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let spawner = Spawner::start().unwrap();
+    let workers: Vec<_> = (0..16).map(|_| spawn_by(&spawner, &["wait"])).collect();
+    for worker in &workers {
+        worker.ready();
+        rustix::io::write(&worker.control, &[1]).unwrap();
+    }
+    for worker in workers {
+        assert_eq!(worker.end().exit, Exit::Exited(0));
+    }
+    let after = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    assert_eq!(before, after, "no descriptor is left in the daemon");
+}
+
+fn abi() {
+    assert!(
+        landlock_abi().is_some(),
+        "these tests need a kernel with Landlock"
+    );
+}

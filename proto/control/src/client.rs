@@ -1,0 +1,433 @@
+//! Messages between a pipeline handler's client library and the daemon.
+
+pub use crate::wire::coldshoe::control::v1::envelope::Body;
+pub use crate::wire::coldshoe::control::v1::*;
+
+use crate::check::{self, Check, Invalid, MAX_CAPACITY};
+use crate::codec::Message;
+
+/// Most entries of each list in a [`Confinement`].
+const MAX_REPORT: usize = 64;
+/// Longest delay of a sensor control, in frames.
+const MAX_DELAY: u32 = 16;
+/// MIPI CSI-2 carries raw samples of 6 (RAW6) to 24 bits (RAW24).
+const BIT_DEPTHS: (u32, u32) = (6, 24);
+/// Largest edge of a frame, in pixels.
+const MAX_EDGE: u32 = 65_536;
+
+impl Envelope {
+    /// Wraps a message and declares the descriptors that it requires.
+    #[must_use]
+    pub fn new(serial: u32, body: impl Into<Body>) -> Self {
+        let body = body.into();
+        Self {
+            serial,
+            fds: body.fds(),
+            body: Some(body),
+        }
+    }
+}
+
+impl Body {
+    /// Number of descriptors that must travel with this message.
+    #[must_use]
+    pub fn fds(&self) -> u32 {
+        match self {
+            Self::OpenSession(_) => 1,
+            Self::SessionOpened(_) | Self::WorkerReplaced(_) => 2,
+            Self::Hello(_)
+            | Self::Configure(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Close(_)
+            | Self::Done(_)
+            | Self::SessionFault(_)
+            | Self::Error(_) => 0,
+        }
+    }
+
+    /// Name of the message, as the protocol file has it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "Hello",
+            Self::OpenSession(_) => "OpenSession",
+            Self::SessionOpened(_) => "SessionOpened",
+            Self::Configure(_) => "Configure",
+            Self::Start(_) => "Start",
+            Self::Stop(_) => "Stop",
+            Self::Close(_) => "Close",
+            Self::Done(_) => "Done",
+            Self::WorkerReplaced(_) => "WorkerReplaced",
+            Self::SessionFault(_) => "SessionFault",
+            Self::Error(_) => "Error",
+        }
+    }
+
+    fn validate(&self) -> Check {
+        match self {
+            Self::Hello(m) => m.validate(),
+            Self::OpenSession(m) => m.validate(),
+            Self::SessionOpened(m) => m.validate(),
+            Self::Configure(m) => m.validate(),
+            Self::Start(Start { session })
+            | Self::Stop(Stop { session })
+            | Self::Close(Close { session })
+            | Self::Done(Done { session }) => check::not_zero("session", *session),
+            Self::WorkerReplaced(m) => m.validate(),
+            Self::SessionFault(m) => m.validate(),
+            Self::Error(m) => m.validate(),
+        }
+    }
+}
+
+impl Message for Envelope {
+    fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    fn declared_fds(&self) -> u32 {
+        self.fds
+    }
+
+    fn required_fds(&self) -> Option<u32> {
+        self.body.as_ref().map(Body::fds)
+    }
+
+    fn kind(&self) -> &'static str {
+        self.body.as_ref().map_or("empty envelope", Body::kind)
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.body.as_ref().map_or(Ok(()), Body::validate)
+    }
+}
+
+macro_rules! into_body {
+    ($($kind:ident),*) => {$(
+        impl From<$kind> for Body {
+            fn from(message: $kind) -> Self {
+                Self::$kind(message)
+            }
+        }
+    )*};
+}
+into_body!(
+    Hello,
+    OpenSession,
+    SessionOpened,
+    Configure,
+    Start,
+    Stop,
+    Close,
+    Done,
+    WorkerReplaced,
+    SessionFault,
+    Error
+);
+
+impl OpenSession {
+    fn validate(&self) -> Check {
+        check::name("module", &self.module)?;
+        check::name("camera", &self.camera)?;
+        check::name("stats_format", &self.stats_format)?;
+        check::name("params_format", &self.params_format)?;
+        check::slots(self.slots)?;
+        check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
+        check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)
+    }
+}
+
+impl SessionOpened {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::not_zero("generation", self.generation)?;
+        check::not_zero("worker_pid", self.worker_pid)?;
+        check::present("module", self.module.as_ref())?.validate()?;
+        check::present("confinement", self.confinement.as_ref())?.validate()
+    }
+}
+
+impl ModuleInfo {
+    fn validate(&self) -> Check {
+        check::name("module.name", &self.name)?;
+        check::label("module.version", &self.version)?;
+        check::label("module.license", &self.license)?;
+        check::path("module.path", &self.path)?;
+        check::label("module.profile", &self.profile)
+    }
+}
+
+impl Confinement {
+    fn validate(&self) -> Check {
+        for (field, lines) in [("open_files", &self.open_files), ("notes", &self.notes)] {
+            check::at_most(field, lines, MAX_REPORT)?;
+            lines.iter().try_for_each(|line| check::text(field, line))?;
+        }
+        check::limits(&self.limits)
+    }
+}
+
+impl Configure {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::present("sensor", self.sensor.as_ref())?.validate()
+    }
+}
+
+impl Sensor {
+    /// Checks that a sensor can be as described.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that cannot be: a number that is not
+    /// finite or not positive, a minimum above its maximum, a Bayer order that
+    /// is not one of the four, a bit depth outside 6 to 24.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        check::name("sensor.model", &self.model)?;
+        check::within("sensor.width", self.width, 1, MAX_EDGE)?;
+        check::within("sensor.height", self.height, 1, MAX_EDGE)?;
+        if self.bayer_order() == BayerOrder::Unspecified {
+            let problem = "is not RGGB, GRBG, GBRG or BGGR";
+            return Err(Invalid::new("sensor.bayer_order", problem));
+        }
+        let (least, most) = BIT_DEPTHS;
+        check::within("sensor.bit_depth", self.bit_depth, least, most)?;
+        check::positive("sensor.line_length_us", self.line_length_us)?;
+        check::ordered(
+            ("sensor.min_exposure_us", self.min_exposure_us),
+            ("sensor.max_exposure_us", self.max_exposure_us),
+        )?;
+        check::ordered(
+            ("sensor.min_analogue_gain", self.min_analogue_gain),
+            ("sensor.max_analogue_gain", self.max_analogue_gain),
+        )?;
+        check::ordered(
+            ("digital gain of 1", 1.0),
+            ("sensor.max_digital_gain", self.max_digital_gain),
+        )?;
+        if !(0.0..1.0).contains(&self.black_level) {
+            let problem = format!("is {}, allowed are 0 to below 1", self.black_level);
+            return Err(Invalid::new("sensor.black_level", problem));
+        }
+        check::within("sensor.exposure_delay", self.exposure_delay, 0, MAX_DELAY)?;
+        check::within("sensor.gain_delay", self.gain_delay, 0, MAX_DELAY)?;
+        check::ordered(
+            ("sensor.min_frame_duration_us", self.min_frame_duration_us),
+            ("sensor.max_frame_duration_us", self.max_frame_duration_us),
+        )
+    }
+}
+
+impl WorkerReplaced {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::not_zero("generation", self.generation)?;
+        check::not_zero("worker_pid", self.worker_pid)
+    }
+}
+
+impl SessionFault {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        three_lines(&self.what, &self.why, &self.remedy)
+    }
+}
+
+impl Error {
+    fn validate(&self) -> Check {
+        three_lines(&self.what, &self.why, &self.remedy)
+    }
+}
+
+fn three_lines(what: &str, why: &str, remedy: &str) -> Check {
+    check::not_empty("what", what)?;
+    check::text("what", what)?;
+    check::text("why", why)?;
+    check::text("remedy", remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The field that must be refused, and the change that makes it bad.
+    type Case<M> = (&'static str, fn(&mut M));
+
+    fn sensor() -> Sensor {
+        Sensor {
+            model: "imx219".into(),
+            width: 3280,
+            height: 2464,
+            bayer_order: BayerOrder::Rggb.into(),
+            bit_depth: 10,
+            line_length_us: 18.9,
+            min_exposure_us: 75.0,
+            max_exposure_us: 66_000.0,
+            min_analogue_gain: 1.0,
+            max_analogue_gain: 10.67,
+            max_digital_gain: 16.0,
+            black_level: 64.0 / 1023.0,
+            exposure_delay: 2,
+            gain_delay: 1,
+            min_frame_duration_us: 33_333.0,
+            max_frame_duration_us: 66_667.0,
+        }
+    }
+
+    fn open_session() -> OpenSession {
+        OpenSession {
+            module: "open".into(),
+            camera: "virtual".into(),
+            stats_format: "coldshoe-bayer".into(),
+            params_format: "coldshoe-soft".into(),
+            slots: 4,
+            stats_capacity: 65_536,
+            params_capacity: 4096,
+            isp_capabilities: 0b11111,
+        }
+    }
+
+    fn session_opened() -> SessionOpened {
+        SessionOpened {
+            session: 1,
+            generation: 1,
+            module: Some(ModuleInfo {
+                name: "open".into(),
+                path: "/m/open.so".into(),
+                ..Default::default()
+            }),
+            confinement: Some(Confinement::default()),
+            worker_pid: 4711,
+        }
+    }
+
+    /// Applies one change to a good message and tells which field was refused.
+    fn refused<M>(mut good: M, check: fn(&M) -> Check, change: fn(&mut M)) -> &'static str {
+        check(&good).expect("the unchanged message is good");
+        change(&mut good);
+        check(&good).expect_err("the change was accepted").field
+    }
+
+    #[test]
+    fn a_sensor_that_cannot_be_is_refused_by_its_field() {
+        let cases: &[Case<Sensor>] = &[
+            ("sensor.model", |s| s.model.clear()),
+            ("sensor.model", |s| s.model.push('\n')),
+            ("sensor.width", |s| s.width = 0),
+            ("sensor.height", |s| s.height = u32::MAX),
+            ("sensor.bayer_order", |s| s.bayer_order = 0),
+            ("sensor.bayer_order", |s| s.bayer_order = 5),
+            ("sensor.bit_depth", |s| s.bit_depth = 5),
+            ("sensor.bit_depth", |s| s.bit_depth = 25),
+            ("sensor.line_length_us", |s| s.line_length_us = 0.0),
+            ("sensor.min_exposure_us", |s| s.min_exposure_us = -1.0),
+            ("sensor.min_exposure_us", |s| s.min_exposure_us = 1e9),
+            ("sensor.max_exposure_us", |s| s.max_exposure_us = f64::NAN),
+            ("sensor.min_analogue_gain", |s| s.min_analogue_gain = 0.0),
+            ("sensor.min_analogue_gain", |s| s.max_analogue_gain = 0.5),
+            ("sensor.max_analogue_gain", |s| {
+                s.max_analogue_gain = f64::INFINITY
+            }),
+            ("digital gain of 1", |s| s.max_digital_gain = 0.9),
+            ("sensor.max_digital_gain", |s| s.max_digital_gain = 0.0),
+            ("sensor.black_level", |s| s.black_level = 1.0),
+            ("sensor.black_level", |s| s.black_level = -0.1),
+            ("sensor.black_level", |s| s.black_level = f64::NAN),
+            ("sensor.exposure_delay", |s| s.exposure_delay = 17),
+            ("sensor.gain_delay", |s| s.gain_delay = u32::MAX),
+            ("sensor.min_frame_duration_us", |s| {
+                s.min_frame_duration_us = 1e9
+            }),
+            ("sensor.max_frame_duration_us", |s| {
+                s.max_frame_duration_us = 0.0
+            }),
+        ];
+        for (field, change) in cases {
+            assert_eq!(refused(sensor(), Sensor::validate, *change), *field);
+        }
+    }
+
+    #[test]
+    fn a_sensor_of_one_exposure_and_no_gain_is_fine() {
+        let mut fixed = sensor();
+        fixed.max_exposure_us = fixed.min_exposure_us;
+        fixed.max_analogue_gain = fixed.min_analogue_gain;
+        fixed.max_digital_gain = 1.0;
+        fixed.max_frame_duration_us = fixed.min_frame_duration_us;
+        fixed.black_level = 0.0;
+        assert_eq!(fixed.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_session_without_names_or_with_impossible_sizes_is_not_opened() {
+        let cases: &[Case<OpenSession>] = &[
+            ("module", |o| o.module.clear()),
+            ("module", |o| o.module = "x".repeat(check::MAX_NAME + 1)),
+            ("camera", |o| o.camera.clear()),
+            ("stats_format", |o| o.stats_format.clear()),
+            ("params_format", |o| o.params_format.clear()),
+            ("slots", |o| o.slots = 0),
+            ("slots", |o| o.slots = 3),
+            ("slots", |o| o.slots = 32),
+            ("stats_capacity", |o| o.stats_capacity = 0),
+            ("stats_capacity", |o| o.stats_capacity = MAX_CAPACITY + 1),
+            ("params_capacity", |o| o.params_capacity = 0),
+            ("params_capacity", |o| o.params_capacity = u32::MAX),
+        ];
+        for (field, change) in cases {
+            assert_eq!(
+                refused(open_session(), OpenSession::validate, *change),
+                *field
+            );
+        }
+    }
+
+    #[test]
+    fn an_opened_session_has_numbers_a_module_and_a_confinement() {
+        let cases: &[Case<SessionOpened>] = &[
+            ("session", |o| o.session = 0),
+            ("generation", |o| o.generation = 0),
+            ("worker_pid", |o| o.worker_pid = 0),
+            ("module", |o| o.module = None),
+            ("module.name", |o| o.module.as_mut().unwrap().name.clear()),
+            ("module.path", |o| {
+                o.module.as_mut().unwrap().path = "m".into()
+            }),
+            ("confinement", |o| o.confinement = None),
+            ("notes", |o| {
+                o.confinement.as_mut().unwrap().notes = vec![String::new(); MAX_REPORT + 1];
+            }),
+            ("open_files", |o| {
+                o.confinement.as_mut().unwrap().open_files = vec!["\x1b".into()];
+            }),
+            ("limits", |o| {
+                o.confinement.as_mut().unwrap().limits = vec![Limit::default(); 33];
+            }),
+            ("limits.name", |o| {
+                o.confinement.as_mut().unwrap().limits = vec![Limit::default()];
+            }),
+        ];
+        for (field, change) in cases {
+            assert_eq!(
+                refused(session_opened(), SessionOpened::validate, *change),
+                *field
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_says_at_least_what_happened_and_stays_on_its_lines() {
+        let good = || Error {
+            what: "no".into(),
+            ..Default::default()
+        };
+        let cases: &[Case<Error>] = &[
+            ("what", |e| e.what.clear()),
+            ("why", |e| e.why = "a\nb".into()),
+            ("remedy", |e| e.remedy = "x".repeat(check::MAX_TEXT + 1)),
+        ];
+        for (field, change) in cases {
+            assert_eq!(refused(good(), Error::validate, *change), *field);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Whatever is valid comes back as it was; whatever is not is refused.
+
+use coldshoe_control::{DecodeError, Message, client, decode, encode, worker};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use prost::Message as _;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9 _.:-]{1,40}"
+}
+
+fn label() -> impl Strategy<Value = String> {
+    "[^\\p{Cc}]{0,60}"
+}
+
+fn path() -> impl Strategy<Value = String> {
+    "/[^\\p{Cc}]{0,60}"
+}
+
+fn what() -> impl Strategy<Value = String> {
+    "[^\\p{Cc}]{1,200}"
+}
+
+fn slots() -> impl Strategy<Value = u32> {
+    (0_u32..=4).prop_map(|n| 1 << n)
+}
+
+fn capacity() -> impl Strategy<Value = u32> {
+    1..=coldshoe_control::MAX_CAPACITY
+}
+
+fn number() -> impl Strategy<Value = u32> {
+    1..=u32::MAX
+}
+
+fn session() -> impl Strategy<Value = u64> {
+    1..=u64::MAX
+}
+
+/// Two positive finite numbers, the smaller one first.
+fn range() -> impl Strategy<Value = (f64, f64)> {
+    let positive = proptest::num::f64::POSITIVE | proptest::num::f64::NORMAL;
+    let number = positive.prop_map(f64::abs);
+    (number.clone(), number).prop_map(|(a, b)| (a.min(b), a.max(b)))
+}
+
+fn limits() -> impl Strategy<Value = Vec<client::Limit>> {
+    let limit = (name(), any::<u64>()).prop_map(|(name, value)| client::Limit { name, value });
+    vec(limit, 0..=32)
+}
+
+fn sensor() -> impl Strategy<Value = client::Sensor> {
+    let shape = (
+        name(),
+        1..=65_536_u32,
+        1..=65_536_u32,
+        1..=4_i32,
+        6..=24_u32,
+    );
+    let ranges = (range(), range(), range(), range());
+    let rest = (1.0..1e9_f64, 0.0..1.0_f64, 0..=16_u32, 0..=16_u32);
+    (shape, ranges, rest).prop_map(|(shape, ranges, rest)| {
+        let (model, width, height, bayer_order, bit_depth) = shape;
+        let (exposure, gain, frame, (line_length_us, _)) = ranges;
+        let (max_digital_gain, black_level, exposure_delay, gain_delay) = rest;
+        client::Sensor {
+            model,
+            width,
+            height,
+            bayer_order,
+            bit_depth,
+            line_length_us,
+            min_exposure_us: exposure.0,
+            max_exposure_us: exposure.1,
+            min_analogue_gain: gain.0,
+            max_analogue_gain: gain.1,
+            max_digital_gain,
+            black_level,
+            exposure_delay,
+            gain_delay,
+            min_frame_duration_us: frame.0,
+            max_frame_duration_us: frame.1,
+        }
+    })
+}
+
+fn module() -> impl Strategy<Value = client::ModuleInfo> {
+    (name(), label(), label(), path(), label()).prop_map(
+        |(name, version, license, path, profile)| client::ModuleInfo {
+            name,
+            version,
+            license,
+            path,
+            profile,
+        },
+    )
+}
+
+fn confinement() -> impl Strategy<Value = client::Confinement> {
+    let numbers = any::<(bool, u32, u32, u32)>();
+    let lists = (vec(label(), 0..=8), limits(), vec(label(), 0..=8));
+    (numbers, lists).prop_map(
+        |(numbers, (open_files, limits, notes))| client::Confinement {
+            no_new_privs: numbers.0,
+            seccomp_mode: numbers.1,
+            seccomp_filters: numbers.2,
+            landlock_abi: numbers.3,
+            open_files,
+            limits,
+            notes,
+        },
+    )
+}
+
+fn client_body() -> impl Strategy<Value = client::Body> {
+    let hello = (number(), vec("[a-z0-9-]{1,64}", 0..=32), label()).prop_map(
+        |(version, features, software)| {
+            client::Hello {
+                version,
+                features,
+                software,
+            }
+            .into()
+        },
+    );
+    let open_session = (
+        (name(), name(), name(), name()),
+        (slots(), capacity(), capacity(), any::<u64>()),
+    )
+        .prop_map(|(names, sizes)| {
+            client::OpenSession {
+                module: names.0,
+                camera: names.1,
+                stats_format: names.2,
+                params_format: names.3,
+                slots: sizes.0,
+                stats_capacity: sizes.1,
+                params_capacity: sizes.2,
+                isp_capabilities: sizes.3,
+            }
+            .into()
+        });
+    let session_opened = (session(), number(), module(), confinement(), number()).prop_map(
+        |(session, generation, module, confinement, worker_pid)| {
+            client::SessionOpened {
+                session,
+                generation,
+                module: Some(module),
+                confinement: Some(confinement),
+                worker_pid,
+            }
+            .into()
+        },
+    );
+    let configure = (session(), sensor()).prop_map(|(session, sensor)| {
+        client::Configure {
+            session,
+            sensor: Some(sensor),
+        }
+        .into()
+    });
+    let replaced = (session(), number(), number()).prop_map(|(session, generation, worker_pid)| {
+        client::WorkerReplaced {
+            session,
+            generation,
+            worker_pid,
+        }
+        .into()
+    });
+    let lines = || (what(), label(), label());
+    let fault = (session(), any::<i32>(), lines(), any::<u64>()).prop_map(
+        |(session, reason, (what, why, remedy), frame)| {
+            client::SessionFault {
+                session,
+                reason,
+                what,
+                why,
+                remedy,
+                frame,
+            }
+            .into()
+        },
+    );
+    let error = (any::<i32>(), lines()).prop_map(|(code, (what, why, remedy))| {
+        client::Error {
+            code,
+            what,
+            why,
+            remedy,
+        }
+        .into()
+    });
+    prop_oneof![
+        hello,
+        open_session,
+        session_opened,
+        configure,
+        session().prop_map(|session| client::Start { session }.into()),
+        session().prop_map(|session| client::Stop { session }.into()),
+        session().prop_map(|session| client::Close { session }.into()),
+        session().prop_map(|session| client::Done { session }.into()),
+        replaced,
+        fault,
+        error,
+    ]
+}
+
+fn worker_body() -> impl Strategy<Value = worker::Body> {
+    let filter = (1..=400_usize, any::<u8>()).prop_map(|(n, byte)| vec![byte; 8 * n]);
+    let jail = (vec(filter, 0..=8), vec(path(), 0..=8), limits());
+    let assignment = (
+        (session(), number(), path(), any::<u64>(), any::<bool>()),
+        (name(), name(), name()),
+        (slots(), capacity(), capacity()),
+        jail,
+    )
+        .prop_map(|(ids, names, sizes, (filters, readable, limits))| {
+            worker::Assignment {
+                session: ids.0,
+                generation: ids.1,
+                module_path: ids.2,
+                camera: names.0,
+                stats_format: names.1,
+                params_format: names.2,
+                slots: sizes.0,
+                stats_capacity: sizes.1,
+                params_capacity: sizes.2,
+                isp_capabilities: ids.3,
+                jail: Some(worker::Jail {
+                    filters,
+                    readable,
+                    limits,
+                }),
+                has_tuning: ids.4,
+            }
+            .into()
+        });
+    let loaded =
+        (name(), label(), label(), any::<bool>()).prop_map(|(name, version, license, threads)| {
+            worker::Loaded {
+                name,
+                version,
+                license,
+                threads,
+            }
+            .into()
+        });
+    let failed = (any::<i32>(), what(), label())
+        .prop_map(|(stage, what, why)| worker::Failed { stage, what, why }.into());
+    prop_oneof![
+        assignment,
+        sensor().prop_map(|sensor| worker::Configure {
+            sensor: Some(sensor)
+        }
+        .into()),
+        Just(worker::Start {}.into()),
+        Just(worker::Stop {}.into()),
+        loaded,
+        failed,
+        Just(worker::Done {}.into()),
+    ]
+}
+
+fn client_envelope() -> impl Strategy<Value = client::Envelope> {
+    (any::<u32>(), client_body()).prop_map(|(serial, body)| client::Envelope::new(serial, body))
+}
+
+fn worker_envelope() -> impl Strategy<Value = worker::Envelope> {
+    (any::<u32>(), worker_body()).prop_map(|(serial, body)| worker::Envelope::new(serial, body))
+}
+
+fn comes_back<M: Message + PartialEq>(envelope: &M) {
+    let datagram = encode(envelope).expect("a valid envelope");
+    let fds = envelope.declared_fds() as usize;
+    assert_eq!(decode(&datagram, fds, false).as_ref(), Ok(envelope));
+}
+
+fn is_refused_with_other_fds<M: Message + PartialEq>(envelope: &M, received: usize) {
+    let datagram = encode(envelope).expect("a valid envelope");
+    let serial = envelope.serial();
+    let refusal = decode::<M>(&datagram, received, false).expect_err("a wrong number");
+    assert!(matches!(refusal, DecodeError::Fds { .. }), "{refusal}");
+    assert_eq!(refusal.serial(), serial);
+}
+
+/// What a peer's bytes decode to is as good as what this side would send.
+fn is_refused_or_valid<M: Message + PartialEq>(bytes: &[u8], fds: usize) {
+    if let Ok(envelope) = decode::<M>(bytes, fds, false) {
+        comes_back(&envelope);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_client_message_comes_back(envelope in client_envelope()) {
+        comes_back(&envelope);
+    }
+
+    #[test]
+    fn every_worker_message_comes_back(envelope in worker_envelope()) {
+        comes_back(&envelope);
+    }
+
+    #[test]
+    fn a_client_message_with_another_number_of_fds_is_refused(
+        envelope in client_envelope(),
+        off in 1..8_usize,
+    ) {
+        is_refused_with_other_fds(&envelope, (envelope.fds as usize + off) % 8);
+    }
+
+    #[test]
+    fn a_worker_message_with_another_number_of_fds_is_refused(
+        envelope in worker_envelope(),
+        off in 1..8_usize,
+    ) {
+        is_refused_with_other_fds(&envelope, (envelope.fds as usize + off) % 8);
+    }
+
+    #[test]
+    fn a_declaration_that_the_kind_does_not_ask_for_is_refused(
+        mut envelope in client_envelope(),
+        off in 1..8_u32,
+    ) {
+        let required = envelope.fds;
+        envelope.fds = (required + off) % 8;
+        prop_assert!(encode(&envelope).is_err());
+        let datagram = envelope.encode_to_vec();
+        for received in [required, envelope.fds] {
+            let refusal = decode::<client::Envelope>(&datagram, received as usize, false);
+            let is_fds = matches!(refusal, Err(DecodeError::Fds { .. }));
+            prop_assert!(is_fds);
+        }
+    }
+
+    #[test]
+    fn part_of_a_message_is_refused(envelope in client_envelope(), cut in any::<prop::sample::Index>()) {
+        let datagram = encode(&envelope).expect("a valid envelope");
+        let part = &datagram[..cut.index(datagram.len())];
+        let fds = envelope.fds as usize;
+        prop_assert!(decode::<client::Envelope>(part, fds, false).is_err());
+    }
+
+    #[test]
+    fn a_message_with_changed_bytes_is_refused_or_valid(
+        client in client_envelope(),
+        worker in worker_envelope(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = client.encode_to_vec();
+        for (at, byte) in &changes {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        is_refused_or_valid::<client::Envelope>(&bytes, client.fds as usize);
+
+        let mut bytes = worker.encode_to_vec();
+        bytes.push(0);
+        for (at, byte) in &changes {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        is_refused_or_valid::<worker::Envelope>(&bytes, worker.fds as usize);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..300), fds in 0..6_usize) {
+        is_refused_or_valid::<client::Envelope>(&bytes, fds);
+        is_refused_or_valid::<worker::Envelope>(&bytes, fds);
+    }
+}

@@ -1,0 +1,33 @@
+//! Sleeping on a control word and waking who sleeps on it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
+
+use rustix::io::Errno;
+use rustix::thread::futex::{Flags, wait_bitset, wake};
+use rustix::time::Timespec;
+
+// Not private: the two sides are different processes.
+const FLAGS: Flags = Flags::empty();
+
+/// Sleeps while `word` holds `seen`, until a wake or an absolute CLOCK_MONOTONIC moment.
+/// Returns for any reason at all: the caller looks at the word again.
+pub(crate) fn sleep(word: &AtomicU32, seen: u32, until_ns: Option<u64>) {
+    const EVERY: NonZeroU32 = NonZeroU32::MAX;
+    let until = until_ns.map(|ns| Timespec {
+        tv_sec: (ns / 1_000_000_000).try_into().unwrap_or(i64::MAX),
+        tv_nsec: (ns % 1_000_000_000) as _,
+    });
+    match wait_bitset(word, FLAGS, seen, until.as_ref(), EVERY) {
+        Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+        // Nothing else can be wrong with a mapped, aligned word; a caller's loop ends by its
+        // deadline in any case.
+        Err(error) => debug_assert!(false, "futex: {error}"),
+    }
+}
+
+/// Wakes one sleeper.
+pub(crate) fn ring(word: &AtomicU32) {
+    let woken = wake(word, FLAGS, 1);
+    debug_assert!(woken.is_ok());
+}

@@ -1,0 +1,2 @@
+//! tests/bench
+fn main() {}
