@@ -30,7 +30,7 @@ pub mod scene;
 mod sensor;
 pub mod statistics;
 
-pub use bayer::{Cfa, Channel, Dimensions, Mosaic, RawFrame};
+pub use bayer::{Cfa, Channel, Dimensions, DimensionsError, Mosaic, RawFrame, RawFrameError};
 pub use camera::Camera;
 pub use isp::SoftIsp;
 pub use light::{Light, black_body};

@@ -3,14 +3,16 @@
 mod checker;
 mod error;
 mod npy;
-mod radiance;
-mod raw;
+pub mod radiance;
+pub mod raw;
 mod spectrum;
 
+use std::fs::{self, File};
 use std::path::Path;
 
 pub use checker::CheckerScene;
 pub use error::SceneError;
+pub use npy::NpyError;
 pub use radiance::RadianceScene;
 pub use raw::RawScene;
 
@@ -47,12 +49,26 @@ pub fn open(path: Option<&Path>) -> Result<Box<dyn Scene>, SceneError> {
     let Some(path) = path else {
         return Ok(Box::new(CheckerScene::new()));
     };
-    let metadata = std::fs::metadata(path).map_err(|source| SceneError::io(path, source))?;
+    let metadata = fs::metadata(path).map_err(|source| SceneError::io(path, source))?;
     if metadata.is_dir() {
         Ok(Box::new(RadianceScene::open(path)?))
     } else {
         Ok(Box::new(RawScene::open(path)?))
     }
+}
+
+/// Opens a regular file and tells its length. Anything else is refused before it is opened: opening
+/// a pipe would wait for its writer.
+fn open_regular(path: &Path) -> Result<(File, u64), SceneError> {
+    let io_error = |source| SceneError::io(path, source);
+    if !fs::metadata(path).map_err(io_error)?.is_file() {
+        return Err(SceneError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let file = File::open(path).map_err(io_error)?;
+    let len = file.metadata().map_err(io_error)?.len();
+    Ok((file, len))
 }
 
 /// Brings a scene to its own level: a mean of 0.16 at the nominal exposure.

@@ -5,15 +5,11 @@
 //! `clip(round(g·e·(white − black)/F) + black, 0, white)`. Digital gain multiplies what is above
 //! black afterwards, and clips again.
 
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
+mod noise;
 
 use crate::bayer::{Cfa, Dimensions, Mosaic, RawFrame};
 use crate::delayed::Register;
-
-/// Above this many electrons Poisson is taken for normal.
-const NORMAL_ABOVE: f32 = 50.0;
+use noise::Noise;
 
 /// Analogue gain is `256/(256 − code)`, as in the Sony IMX219.
 const GAIN_CODES: f64 = 256.0;
@@ -368,59 +364,6 @@ impl VirtualSensor {
 
 fn gain_of(code: u16) -> f64 {
     GAIN_CODES / (GAIN_CODES - f64::from(code))
-}
-
-/// Shot and read noise of one frame.
-struct Noise {
-    rng: Xoshiro256PlusPlus,
-    shot: bool,
-    read: f32,
-}
-
-impl Noise {
-    /// A frame's noise depends on the seed and its number alone, not on the frames before it.
-    fn new(config: &SensorConfig, sequence: u64) -> Self {
-        let seed = config.seed ^ sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self {
-            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
-            shot: config.shot_noise,
-            read: config.read_noise as f32,
-        }
-    }
-
-    /// Electrons read where `mean` are expected.
-    fn collect(&mut self, mean: f32) -> f32 {
-        if self.shot && mean > NORMAL_ABOVE {
-            let sigma = (mean + self.read * self.read).sqrt();
-            return mean + sigma * self.normal();
-        }
-        let collected = if self.shot { self.poisson(mean) } else { mean };
-        if self.read > 0.0 {
-            collected + self.read * self.normal()
-        } else {
-            collected
-        }
-    }
-
-    fn normal(&mut self) -> f32 {
-        self.rng.sample(StandardNormal)
-    }
-
-    /// Inverts the distribution function: one random number, `mean` steps or so.
-    fn poisson(&mut self, mean: f32) -> f32 {
-        let target: f64 = self.rng.random();
-        let mean = f64::from(mean);
-        let mut probability = (-mean).exp();
-        let mut below = probability;
-        let mut count = 0.0;
-        // 50 expected: beyond 200 nothing is left that a double can tell from 1.
-        while below < target && count < 200.0 {
-            count += 1.0;
-            probability *= mean / count;
-            below += probability;
-        }
-        count as f32
-    }
 }
 
 #[cfg(test)]

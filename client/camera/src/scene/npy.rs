@@ -8,7 +8,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::error::SceneError;
+use super::{SceneError, open_regular};
 use crate::bayer::{Dimensions, DimensionsError};
 
 const MAGIC: &[u8; 8] = b"\x93NUMPY\x01\x00";
@@ -66,21 +66,14 @@ pub fn read(path: &Path) -> Result<(Dimensions, Vec<f32>), SceneError> {
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(io_error)?;
-    let metadata = file.metadata().map_err(io_error)?;
-    if !metadata.is_file() {
-        return Err(SceneError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
+    let (mut file, got) = open_regular(path)?;
     let header = read_header(&mut file)
         .map_err(io_error)?
         .map_err(npy_error)?;
     let size = parse_header(&header).map_err(npy_error)?;
     // Bounded by `Dimensions`, and known to be there before memory is asked for.
     let want = (PREFIX + header.len() + 4 * size.pixels()) as u64;
-    if metadata.len() != want {
-        let got = metadata.len();
+    if got != want {
         return Err(npy_error(NpyError::Length { got, want }));
     }
     let mut bytes = vec![0; 4 * size.pixels()];

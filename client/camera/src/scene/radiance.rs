@@ -8,12 +8,12 @@
 //! 8-bit grey of the mosaics' size, each pixel the number of the ColorChecker patch it shows.
 //! Patches 19 to 21 are the brightest neutral ones.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::BufReader;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::{Scene, SceneError, level_factor, npy};
+use super::{Scene, SceneError, level_factor, npy, open_regular};
 use crate::bayer::{Cfa, Dimensions, Mosaic};
 use crate::light::Light;
 
@@ -179,7 +179,7 @@ fn read_labels(path: &Path, size: Dimensions) -> Result<Vec<u8>, SceneError> {
         path: path.to_owned(),
         reason,
     };
-    let file = File::open(path).map_err(|source| SceneError::io(path, source))?;
+    let (file, _) = open_regular(path)?;
     let limits = png::Limits {
         bytes: 4 * size.pixels() + (1 << 20),
     };

@@ -22,14 +22,13 @@
 //! are not known. Another light multiplies R, G and B by what the built-in scene's sensor makes of a
 //! grey surface under both lights, for the frame does not tell the spectra of what is in it.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::spectrum::Spectrum;
-use super::{NOMINAL_MS, Scene, SceneError};
+use super::{NOMINAL_MS, Scene, SceneError, open_regular};
 use crate::bayer::{Cfa, Dimensions, Mosaic, RawFrame};
 use crate::light::Light;
 
@@ -177,7 +176,7 @@ impl Sidecar {
             path: path.to_owned(),
             reason,
         };
-        let file = open_regular(path)?;
+        let (file, _) = open_regular(path)?;
         let mut bytes = Vec::new();
         file.take(MAX_SIDECAR + 1)
             .read_to_end(&mut bytes)
@@ -218,25 +217,10 @@ impl Sidecar {
     }
 }
 
-fn open_regular(path: &Path) -> Result<File, SceneError> {
-    let file = File::open(path).map_err(|source| SceneError::io(path, source))?;
-    let metadata = file
-        .metadata()
-        .map_err(|source| SceneError::io(path, source))?;
-    if metadata.is_file() {
-        Ok(file)
-    } else {
-        Err(SceneError::NotAFile {
-            path: path.to_owned(),
-        })
-    }
-}
-
 /// Reads the pixels; the file's length is checked before memory is asked for.
 fn read_words(path: &Path, size: Dimensions) -> Result<Vec<u16>, SceneError> {
-    let mut file = open_regular(path)?;
+    let (mut file, got) = open_regular(path)?;
     let io_error = |source| SceneError::io(path, source);
-    let got = file.metadata().map_err(io_error)?.len();
     let want = 2 * size.pixels() as u64;
     if got != want {
         return Err(SceneError::Length {

@@ -279,10 +279,7 @@ fn a_folder_in_the_place_of_a_band_is_refused() {
     let folder = Folder::with_bands();
     fs::create_dir(folder.0.path().join("radiance_600nm.npy")).unwrap();
     let error = folder.folder_refusal();
-    assert!(
-        matches!(error, SceneError::NotAFile { .. } | SceneError::Io { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SceneError::NotAFile { .. }), "{error}");
 }
 
 // A raw frame
@@ -364,6 +361,14 @@ fn a_frame_that_is_missing_is_refused() {
     ));
     let sidecar = folder.write("a.toml", format!("file = \"no.raw\"\n{SIDECAR}"));
     assert!(matches!(folder.refusal(&sidecar), SceneError::Io { .. }));
+}
+
+#[test]
+fn a_device_in_the_place_of_a_frame_is_refused() {
+    let folder = Folder::new();
+    let sidecar = folder.write("a.toml", format!("file = \"/dev/zero\"\n{SIDECAR}"));
+    let error = open(Some(&sidecar)).err().unwrap();
+    assert!(matches!(error, SceneError::NotAFile { .. }), "{error}");
 }
 
 #[test]

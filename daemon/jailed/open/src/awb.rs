@@ -65,6 +65,9 @@ pub struct AwbTuning {
     pub bright_weight: f64,
     /// How far the fine search goes across the curve.
     pub transverse: f64,
+    /// The grey world leaves out zones farther than this from the curve, in logarithms of R/G and
+    /// B/G: no light makes grey look like that. Sensors differ, so it is a wide band.
+    pub band: f64,
     /// Zones with a larger share of clipped pixels are left out.
     pub max_clipped: f64,
     /// Zones with less green are left out, full light being 1.
@@ -86,6 +89,7 @@ impl Default for AwbTuning {
             delta: 0.02,
             bright_weight: 1.0,
             transverse: 0.01,
+            band: 0.6,
             max_clipped: 0.02,
             min_level: 0.01,
             speed: 0.05,
@@ -125,6 +129,7 @@ impl AwbTuning {
         Fault::unless_in("awb.delta", self.delta, 1e-4..=10.0)?;
         Fault::unless_in("awb.bright_weight", self.bright_weight, 0.0..=8.0)?;
         Fault::unless_in("awb.transverse", self.transverse, 0.0..=0.2)?;
+        Fault::unless_in("awb.band", self.band, 0.01..=100.0)?;
         Fault::unless_in("awb.max_clipped", self.max_clipped, 0.0..=1.0)?;
         Fault::unless_in("awb.min_level", self.min_level, 1e-4..=1.0)?;
         Fault::unless_in("awb.speed", self.speed, 0.001..=1.0)?;
@@ -398,7 +403,16 @@ impl Awb {
         }
     }
 
+    /// The grey world of the zones that a light could have made grey, or of all if they are few.
     fn grey_world(&mut self) -> Option<WhitePoint> {
+        let (curve, band) = (&self.curve, self.tuning.band);
+        let likely = |sample: &Sample| {
+            let (red, blue) = (sample.red, sample.blue);
+            curve.log_distance(WhitePoint { red, blue }) <= band
+        };
+        if self.samples.iter().filter(|sample| likely(sample)).count() >= FEWEST_ZONES {
+            self.samples.retain(likely);
+        }
         if self.samples.len() < FEWEST_ZONES {
             return None;
         }
@@ -506,5 +520,282 @@ fn vertex(a: f64, b: f64, c: f64) -> f64 {
         (0.5 * (a - c) / bend).clamp(-1.0, 1.0)
     } else {
         0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Zone;
+    use proptest::prelude::*;
+
+    /// A frame whose zones show these colours (R, G, B) in turn.
+    fn frame(colours: &[[f64; 3]]) -> Measured {
+        let zone = |i: usize| {
+            let rgb = colours[i % colours.len()];
+            Zone {
+                rgb,
+                luminance: (rgb[0] + 2.0 * rgb[1] + rgb[2]) / 4.0,
+                valid: 100.0,
+                clipped: 0.0,
+            }
+        };
+        Measured {
+            zones: (0..192).map(zone).collect(),
+            columns: 16,
+            ..Measured::default()
+        }
+    }
+
+    fn seen(white: WhitePoint, surface: [f64; 3]) -> [f64; 3] {
+        [surface[0] * white.red, surface[1], surface[2] * white.blue]
+    }
+
+    fn awb(method: Method) -> Awb {
+        Awb::new(&AwbTuning {
+            method,
+            ..AwbTuning::default()
+        })
+        .unwrap()
+    }
+
+    fn look(awb: &mut Awb, frame: &Measured) -> WhiteDecision {
+        awb.process(frame, None, &WhiteRequest::default())
+    }
+
+    /// Greys among saturated surfaces, under a light of the curve.
+    fn scene(kelvin: f64) -> (Measured, WhitePoint) {
+        let white = awb(Method::Search).curve.at(kelvin);
+        let surfaces = [
+            [0.3, 0.3, 0.3],
+            [0.5, 0.1, 0.05],
+            [0.1, 0.3, 0.1],
+            [0.6, 0.6, 0.6],
+            [0.05, 0.1, 0.4],
+        ];
+        (frame(&surfaces.map(|surface| seen(white, surface))), white)
+    }
+
+    #[test]
+    fn the_search_finds_the_light_among_coloured_surfaces() {
+        for kelvin in [2300.0, 2856.0, 3700.0, 5000.0, 6500.0, 9000.0, 11_000.0] {
+            let (frame, white) = scene(kelvin);
+            let found = look(&mut awb(Method::Search), &frame);
+            assert!(found.white.angle(white) < 0.3, "{kelvin}: {found:?}");
+            assert!((found.temperature / kelvin - 1.0).abs() < 0.03, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_search_goes_across_the_curve_as_far_as_the_tuning_lets_it() {
+        let curve = awb(Method::Search).curve;
+        let (on, normal) = (curve.at(4000.0), curve.normal(4000.0));
+        let off = |by: f64| WhitePoint {
+            red: on.red + by * normal.0,
+            blue: on.blue + by * normal.1,
+        };
+        let found = |by| look(&mut awb(Method::Search), &frame(&[seen(off(by), [0.4; 3])])).white;
+        assert!(found(0.008).angle(off(0.008)) < 0.15);
+        assert!(found(-0.05).angle(off(-0.05)) > 1.5);
+    }
+
+    #[test]
+    fn the_grey_world_leaves_out_the_extremes() {
+        let grey = [0.4, 0.6, 0.3];
+        let mut colours = [grey; 8];
+        colours[0] = [0.5, 0.4, 0.3];
+        colours[5] = [0.2, 0.5, 0.5];
+        let white = look(&mut awb(Method::GreyWorld), &frame(&colours)).white;
+        assert!((white.red - 0.4 / 0.6).abs() < 1e-9, "{white:?}");
+        assert!((white.blue - 0.5).abs() < 1e-9, "{white:?}");
+    }
+
+    #[test]
+    fn the_grey_world_leaves_out_what_no_light_makes_of_grey() {
+        let white = WhitePoint {
+            red: 0.55,
+            blue: 0.6,
+        };
+        let rose = seen(white, [0.6, 0.06, 0.05]);
+        let colours = [rose, rose, seen(white, [0.3; 3]), rose];
+        let found = look(&mut awb(Method::GreyWorld), &frame(&colours)).white;
+        assert!(found.angle(white) < 0.01, "{found:?}");
+        let all_rose = look(&mut awb(Method::GreyWorld), &frame(&[rose])).white;
+        assert!((all_rose.red - 5.5).abs() < 1e-9, "{all_rose:?}");
+    }
+
+    #[test]
+    fn clipped_dark_and_empty_zones_are_left_out() {
+        let white = WhitePoint {
+            red: 0.5,
+            blue: 0.6,
+        };
+        let mut frame = frame(&[seen(white, [0.4; 3])]);
+        for (i, zone) in frame.zones.iter_mut().enumerate() {
+            match i % 4 {
+                0 => (zone.rgb, zone.clipped) = ([1.0; 3], 0.5),
+                1 => zone.rgb = [0.004, 0.005, 0.001],
+                2 => *zone = Zone::default(),
+                _ => {}
+            }
+        }
+        let found = look(&mut awb(Method::GreyWorld), &frame);
+        assert!(found.white.angle(white) < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn bright_zones_weigh_more() {
+        let curve = awb(Method::Search).curve;
+        let (bright, dim) = (curve.at(6500.0), curve.at(3000.0));
+        let colours = [seen(bright, [0.8; 3]), seen(dim, [0.2; 3])];
+        let found = look(&mut awb(Method::Search), &frame(&colours));
+        assert!(found.white.angle(bright) < 0.5, "{found:?}");
+    }
+
+    #[test]
+    fn the_prior_decides_between_two_lights() {
+        let curve = awb(Method::Search).curve;
+        let colours = [2800.0, 6500.0].map(|k| {
+            let grey = seen(curve.at(k), [1.0; 3]);
+            let luminance = (grey[0] + 2.0 + grey[2]) / 4.0;
+            grey.map(|value| 0.4 * value / luminance)
+        });
+        let with = |points: &[[f64; 2]]| {
+            let prior = Prior {
+                lux: 100.0,
+                points: points.to_vec(),
+            };
+            let mut awb = Awb::new(&AwbTuning {
+                method: Method::Search,
+                priors: vec![prior],
+                ..AwbTuning::default()
+            })
+            .unwrap();
+            look(&mut awb, &frame(&colours)).temperature
+        };
+        assert!(with(&[[3000.0, 1.0], [6000.0, 0.2]]) < 3000.0);
+        assert!(with(&[[3000.0, 0.2], [6000.0, 1.0]]) > 6000.0);
+    }
+
+    #[test]
+    fn priors_are_linear_in_temperature_and_light_level() {
+        let prior = |lux, at_3000, at_6000| Prior {
+            lux,
+            points: vec![[3000.0, at_3000], [6000.0, at_6000]],
+        };
+        let awb = Awb::new(&AwbTuning {
+            priors: vec![prior(100.0, 1.0, 0.5), prior(300.0, 0.2, 0.7)],
+            ..AwbTuning::default()
+        })
+        .unwrap();
+        let at = |kelvin, lux| (awb.prior(kelvin, lux) * 1e6).round() / 1e6;
+        assert_eq!(at(4500.0, Some(100.0)), 0.75);
+        assert_eq!(at(3000.0, Some(200.0)), 0.6);
+        assert_eq!(at(2000.0, Some(1.0)), 1.0);
+        assert_eq!(at(9000.0, Some(9e9)), 0.7);
+        assert_eq!(at(9000.0, None), 0.5);
+    }
+
+    #[test]
+    fn the_start_is_immediate_and_small_changes_are_averaged() {
+        let mut awb = awb(Method::Search);
+        for _ in 0..=START_FRAMES {
+            look(&mut awb, &scene(5000.0).0);
+        }
+        let before = awb.white();
+        let aim = look(&mut super::tests::awb(Method::Search), &scene(5300.0).0).white;
+        let after = look(&mut awb, &scene(5300.0).0).white;
+        let part = (after.red - before.red) / (aim.red - before.red);
+        assert!((part - 0.05).abs() < 1e-6, "{part}");
+    }
+
+    #[test]
+    fn another_light_is_chased_once_it_has_lasted() {
+        let mut awb = awb(Method::Search);
+        for _ in 0..20 {
+            look(&mut awb, &scene(2856.0).0);
+        }
+        let (frame, white) = scene(6500.0);
+        let off: Vec<f64> = (0..15).map(|_| look(&mut awb, &frame).white.angle(white)).collect();
+        assert!(off[1] > 0.85 * off[0], "{off:?}");
+        assert!(off[14] < 0.5, "{off:?}");
+    }
+
+    #[test]
+    fn locked_it_does_not_look() {
+        let mut awb = awb(Method::Search);
+        let before = look(&mut awb, &scene(3000.0).0).white;
+        let request = WhiteRequest {
+            auto: false,
+            manual: ManualWhite::Hold,
+        };
+        let held = awb.process(&scene(8000.0).0, None, &request);
+        assert_eq!((held.white, held.state), (before, AlgorithmState::Locked));
+    }
+
+    #[test]
+    fn manual_gains_and_temperatures_are_taken() {
+        let mut awb = awb(Method::Search);
+        let mut ask = |manual| {
+            awb.prepare(&WhiteRequest {
+                auto: false,
+                manual,
+            })
+        };
+        let gains = ask(ManualWhite::Gains(2.0, 1.6)).white.gains();
+        assert!((gains[0] - 2.0).abs() < 1e-12 && (gains[2] - 1.6).abs() < 1e-12);
+        let decision = ask(ManualWhite::Temperature(4000.0));
+        assert!((decision.temperature - 4000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn without_zones_it_stays_and_says_so() {
+        let mut awb = awb(Method::Search);
+        let before = awb.white();
+        let decision = look(&mut awb, &Measured::default());
+        assert_eq!(decision.white, before);
+        assert_eq!(decision.state, AlgorithmState::Searching);
+    }
+
+    #[test]
+    fn the_vertex_is_the_parabolas_lowest_point() {
+        let j = |x: f64| 3.0 * (x - 0.3) * (x - 0.3) + 1.0;
+        assert!((vertex(j(-1.0), j(0.0), j(1.0)) - 0.3).abs() < 1e-12);
+        assert_eq!(vertex(1.0, 1.0, 1.0), 0.0);
+    }
+
+    #[test]
+    fn tuning_out_of_range_is_refused_by_key() {
+        let refused = |change: fn(&mut AwbTuning)| {
+            let mut tuning = AwbTuning::default();
+            change(&mut tuning);
+            format!("{:?}", tuning.check().unwrap_err())
+        };
+        assert!(refused(|t| t.delta = 0.0).contains("awb.delta"));
+        assert!(refused(|t| t.curve.swap(2, 3)).contains("awb.curve.3"));
+        let prior = |lux, points| Prior { lux, points };
+        let mut tuning = AwbTuning {
+            priors: vec![prior(10.0, vec![[3000.0, 1.0]]), prior(5.0, vec![])],
+            ..AwbTuning::default()
+        };
+        assert!(format!("{:?}", tuning.check()).contains("awb.priors.1.lux"));
+        tuning.priors[1].lux = 20.0;
+        assert!(format!("{:?}", tuning.check()).contains("awb.priors.1.points"));
+        tuning.priors[1].points = vec![[3000.0, f64::NAN]];
+        assert!(format!("{:?}", tuning.check()).contains("awb.priors.1.points.0.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_zones_make_a_white_point_that_is_none(
+            colours in prop::collection::vec(any::<[f64; 3]>(), 1..20),
+            search in any::<bool>(),
+        ) {
+            let method = if search { Method::Search } else { Method::GreyWorld };
+            let mut awb = awb(method);
+            let decision = look(&mut awb, &frame(&colours));
+            prop_assert!(decision.white.is_sane());
+            prop_assert!(decision.temperature.is_finite());
+        }
     }
 }

@@ -122,6 +122,15 @@ impl CtCurve {
         best.1
     }
 
+    /// How far a colour is from the nearest point of the curve, in natural logarithms of R/G and
+    /// B/G: 0.1 is about 10 %.
+    pub fn log_distance(&self, colour: WhitePoint) -> f64 {
+        let off = |(_, on): &(f64, WhitePoint)| {
+            (colour.red / on.red).ln().hypot((colour.blue / on.blue).ln())
+        };
+        self.0.iter().map(off).fold(f64::INFINITY, f64::min)
+    }
+
     /// Unit vector across the curve at a temperature, in the plane of R/G and B/G.
     pub fn normal(&self, kelvin: f64) -> (f64, f64) {
         let (a, b) = (self.at(kelvin * 0.99), self.at(kelvin * 1.01));
@@ -166,6 +175,16 @@ mod tests {
             let back = curve().temperature(curve().at(kelvin));
             assert!((back - kelvin).abs() < 1e-6, "{kelvin} {back}");
         }
+    }
+
+    #[test]
+    fn the_distance_is_in_logarithms_of_the_ratios() {
+        let off = curve().log_distance(WhitePoint {
+            red: 0.6 * 1.5,
+            blue: 0.5 * 1.5,
+        });
+        assert!((off - 1.5_f64.ln() * 2.0_f64.sqrt()).abs() < 0.15, "{off}");
+        assert_eq!(curve().log_distance(curve().at(4500.0)), 0.0);
     }
 
     #[test]

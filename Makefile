@@ -1,0 +1,69 @@
+# make demo    the main job: a camera, a jail, pictures and a report; needs no hardware and no root
+# make test    everything that CI tests
+# The other targets are explained in CONTRIBUTING.md.
+
+SHELL   := /bin/bash
+CARGO   ?= cargo
+DESTDIR ?=
+PREFIX  ?= /usr/local
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+
+# make demo SCENE=../shared/data/flea3-colorchecker OUT=/tmp/pictures FRAMES=240 MODULE=open
+SCENE   ?=
+OUT     ?= coldshoe-demo
+FRAMES  ?=
+MODULE  ?=
+
+PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
+STAGE    := $(TARGET)/demo
+
+.PHONY: demo test bench check build install clean
+
+demo: build
+	@echo "==> Installing into $(STAGE)"
+	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) >/dev/null
+	@echo "==> Running the demo; pictures and report go to $(OUT)"
+	@$(STAGE)/bin/coldshoectl demo --out $(OUT) $(if $(SCENE),--scene $(SCENE)) \
+		$(if $(FRAMES),--frames $(FRAMES)) $(if $(MODULE),--module $(MODULE))
+
+test:
+	@echo "==> Building everything (debug)"
+	$(CARGO) build --locked --workspace --all-targets
+	@echo "==> Testing"
+	$(CARGO) test --locked --workspace
+
+bench:
+	@echo "==> Measuring (release); ratios are against baselines of the same run"
+	$(CARGO) build --locked --release --workspace
+	$(CARGO) run --locked --release -q -p coldshoe-bench
+
+check:
+	@echo "==> Format"
+	$(CARGO) fmt --all --check
+	@echo "==> Lints"
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo "==> Licences, sources and bans of dependencies"
+	$(CARGO) deny --locked --offline check bans licenses sources
+	@echo "==> Documentation"
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+build:
+	@echo "==> Building (release)"
+	$(CARGO) build --locked --release $(PROGRAMS)
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/coldshoe \
+		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules $(DESTDIR)$(PREFIX)/include \
+		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open
+	install -m 755 $(TARGET)/release/coldshoectl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(TARGET)/release/coldshoed $(TARGET)/release/coldshoe-worker \
+		$(DESTDIR)$(PREFIX)/libexec/coldshoe/
+	install -m 644 $(TARGET)/release/libcoldshoe_ipa_open.so \
+		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules/open.so
+	install -m 644 daemon/jailed/open/tuning/*.toml \
+		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/
+	install -m 644 daemon/jailed/ipa/include/coldshoe_ipa.h $(DESTDIR)$(PREFIX)/include/
+
+clean:
+	$(CARGO) clean
+	rm -rf coldshoe-demo
