@@ -17,7 +17,7 @@ MODULE  ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test bench check build install clean
+.PHONY: demo test hostile bench check build install clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -31,6 +31,17 @@ test:
 	$(CARGO) build --locked --workspace --all-targets
 	@echo "==> Testing"
 	$(CARGO) test --locked --workspace
+
+# As root it runs everything again as an unprivileged user.
+hostile:
+	@echo "==> Every row of the escape list, each with its control (debug)"
+	$(CARGO) build --locked -p coldshoed -p coldshoe-worker
+	$(CARGO) build --locked -p coldshoe-hostile --bins --examples
+	$(CARGO) run --locked -q -p coldshoe-hostile
+	@echo "==> The same (release)"
+	$(CARGO) build --locked --release -p coldshoed -p coldshoe-worker
+	$(CARGO) build --locked --release -p coldshoe-hostile --bins --examples
+	$(CARGO) run --locked --release -q -p coldshoe-hostile
 
 bench:
 	@echo "==> Measuring (release); ratios are against baselines of the same run"

@@ -1,2 +1,58 @@
-//! client/ctl
-fn main() {}
+//! `coldshoectl`: the coldshoe command line. One file a verb.
+#![forbid(unsafe_code)]
+
+mod check;
+mod module;
+mod policy;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs camera algorithms in a jail, and shows how they do.
+#[derive(Parser)]
+#[command(name = "coldshoectl", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Shows what this machine can enforce, and what stands in for what it cannot
+    Check(check::Options),
+    /// Looks at modules
+    #[command(subcommand)]
+    Module(module::Verb),
+    /// Shows the jails
+    #[command(subcommand)]
+    Policy(policy::Verb),
+}
+
+/// An error in three lines, and the code to end with.
+struct Failure {
+    text: String,
+    code: u8,
+}
+
+fn main() -> ExitCode {
+    let CommandLine { verb } = CommandLine::parse();
+    let done = match verb {
+        Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),
+        Verb::Module(verb) => module::run(&verb).map_err(|e| failure(&e, e.exit_code())),
+        Verb::Policy(verb) => policy::run(&verb)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+    };
+    done.unwrap_or_else(|Failure { text, code }| {
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{red}error:{red:#} {text}");
+        ExitCode::from(code)
+    })
+}
+
+fn failure(error: &impl std::error::Error, code: u8) -> Failure {
+    let text = error.to_string();
+    Failure { text, code }
+}

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coldshoe_jail::{Feature, Profile};
+
 /// How long the daemon waits for a worker before it kills it.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -26,12 +28,22 @@ impl Default for Timeouts {
 pub struct Config {
     /// Directory of the control socket; `None` if neither the environment nor the user named one.
     pub runtime_dir: Option<PathBuf>,
-    /// Module directories, the first match counts.
+    /// Directory of what outlives the daemon: which modules are trusted. `None` if neither the
+    /// environment nor the user named one.
+    pub state_dir: Option<PathBuf>,
+    /// Module directories that the user named, and thereby trusts; the first match counts.
     pub module_dirs: Vec<PathBuf>,
+    /// Module directories of the installation, searched after those.
+    pub installed_module_dirs: Vec<PathBuf>,
     /// Tuning directories, the first match counts.
     pub tuning_dirs: Vec<PathBuf>,
     /// The worker program.
     pub worker: PathBuf,
+    /// What workers may do.
+    pub profile: Profile,
+    /// Features of the kernel to do without, to see what happens then. For tests: no option of the
+    /// command line leads here.
+    pub disable_features: Vec<Feature>,
     /// Patience with workers.
     pub timeouts: Timeouts,
     /// Sessions at a time, over all clients.
@@ -53,12 +65,56 @@ impl Config {
             .map(|dir| Path::new(&dir).join("coldshoe"));
         Ok(Self {
             runtime_dir,
-            module_dirs: vec![prefix.join("lib/coldshoe/modules")],
+            state_dir: state_dir(|name| std::env::var_os(name)),
+            module_dirs: Vec::new(),
+            installed_module_dirs: vec![prefix.join("lib/coldshoe/modules")],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
             worker: beside.join("coldshoe-worker"),
+            profile: Profile::builtin("single").map_err(std::io::Error::other)?,
+            disable_features: Vec::new(),
             timeouts: Timeouts::default(),
             max_sessions: 64,
             max_clients: 64,
         })
+    }
+}
+
+/// `$STATE_DIRECTORY` of a service, else `$XDG_STATE_HOME/coldshoe`, else
+/// `~/.local/state/coldshoe`. As the XDG specification has it, a relative path counts as none.
+fn state_dir(env: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let path = |name: &str| {
+        env(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    path("STATE_DIRECTORY")
+        .or_else(|| Some(path("XDG_STATE_HOME")?.join("coldshoe")))
+        .or_else(|| Some(path("HOME")?.join(".local/state/coldshoe")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_is_the_services_the_xdg_one_or_below_home() {
+        let all = [
+            ("STATE_DIRECTORY", "/var/lib/coldshoe"),
+            ("XDG_STATE_HOME", "/xdg"),
+            ("HOME", "/home/ada"),
+        ];
+        let found = |env: &[(&str, &str)]| {
+            let get = |name: &str| Some(env.iter().find(|(key, _)| *key == name)?.1.into());
+            state_dir(get).map(|path| path.display().to_string())
+        };
+        assert_eq!(found(&all).as_deref(), Some("/var/lib/coldshoe"));
+        assert_eq!(found(&all[1..]).as_deref(), Some("/xdg/coldshoe"));
+        let below_home = Some("/home/ada/.local/state/coldshoe");
+        assert_eq!(found(&all[2..]).as_deref(), below_home);
+        assert_eq!(
+            found(&[("XDG_STATE_HOME", "relative"), all[2]]).as_deref(),
+            below_home
+        );
+        assert_eq!(found(&[("HOME", "")]), None);
     }
 }

@@ -5,6 +5,8 @@ use coldshoe_control::client::{ErrorCode, FaultReason};
 use coldshoe_control::worker::{Failed, Stage};
 use coldshoe_wall::outside::Exit;
 
+use crate::gate::{Broken, Kind};
+
 /// A worker that is gone or must go.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
@@ -21,6 +23,49 @@ impl Fault {
     ) -> Self {
         let trouble = Trouble::new(ErrorCode::ModuleFailed, what, why, remedy);
         Self { reason, trouble }
+    }
+
+    /// The worker tried what its jail forbids, or the daemon lost hold of its gate.
+    pub(crate) fn broken(module: &str, broken: &Broken, doing: &str, profile: &str) -> Self {
+        let violation = match broken {
+            Broken::Violation(violation) => violation,
+            Broken::Lost(why) => {
+                let why = format!("its gate could not be kept: {why}; its worker was killed");
+                return Self::launch(module, why);
+            }
+        };
+        let call = &violation.call;
+        let escape = "see what the module does there, and report it to its author: a module computes \
+                      and does nothing else";
+        let (reason, what, why, remedy) = match violation.kind {
+            Kind::Abort => (
+                FaultReason::Crash,
+                format!("module {module:?} aborted {doing}"),
+                format!("it called abort(): {call}"),
+                "see what the module logged, and report this to its author".to_owned(),
+            ),
+            Kind::Thread => (
+                FaultReason::Violation,
+                format!("module {module:?} tried to start a thread {doing}"),
+                format!("it called {call}; the profile {profile:?} has one thread"),
+                "use a build of the module that works on one thread, or start coldshoed with \
+                 --profile threaded"
+                    .to_owned(),
+            ),
+            Kind::Budget => (
+                FaultReason::Violation,
+                format!("module {module:?} kept asking for what it cannot have {doing}"),
+                format!("its last try was {call}, and it had been refused too often before"),
+                escape.to_owned(),
+            ),
+            Kind::Other => (
+                FaultReason::Violation,
+                format!("module {module:?} tried to break out of its jail {doing}"),
+                format!("it called {call}; its worker was killed"),
+                escape.to_owned(),
+            ),
+        };
+        Self::new(reason, what, why, remedy)
     }
 
     /// The worker's process has ended by itself.
@@ -79,7 +124,7 @@ pub(crate) fn failed(module: &str, failed: &Failed) -> Trouble {
     let (code, remedy) = match failed.stage() {
         Stage::Confine => (
             ErrorCode::SandboxUnavailable,
-            "the kernel must offer seccomp and Landlock: without them nothing is loaded",
+            "see `coldshoectl check` for what this kernel can do; nothing is loaded without a jail",
         ),
         Stage::Load => (
             ErrorCode::ModuleFailed,
@@ -106,6 +151,7 @@ pub(crate) fn failed(module: &str, failed: &Failed) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Violation;
 
     #[test]
     fn each_way_to_end_has_its_reason() {
@@ -133,5 +179,28 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_violation_tells_call_and_place_and_what_a_thread_needs() {
+        let fault = |kind| {
+            let call = "execve(0x1, 0x2) at module.so+0x1a2b in LOAD".to_owned();
+            let broken = Broken::Violation(Violation { kind, call });
+            Fault::broken("acme", &broken, "while loading", "single")
+        };
+        let text = fault(Kind::Other).trouble.to_string();
+        for word in [
+            "\"acme\"",
+            "while loading",
+            "execve",
+            "module.so+0x1a2b",
+            "LOAD",
+        ] {
+            assert!(text.contains(word), "{text}");
+        }
+        assert_eq!(fault(Kind::Other).reason, FaultReason::Violation);
+        assert_eq!(fault(Kind::Abort).reason, FaultReason::Crash);
+        let remedy = fault(Kind::Thread).trouble.remedy;
+        assert!(remedy.contains("--profile threaded"), "{remedy}");
     }
 }

@@ -3,19 +3,32 @@
 //!
 //! The way of a session: [`server`](serve) accepts a client; `connection` reads its messages;
 //! `session` owns one camera × module; `worker` is the process behind it, found by `registry`,
-//! given its `tuning`, and described by `report`.
+//! given its `tuning`, and described by `report`. `jailer` knows what the kernel can do, `launch`
+//! brings a worker into its jail, `gate` keeps it there.
+//!
+//! The way of a module: `place` makes sure that its directory is safe, `identity` reads its bytes
+//! once, `elf` has a first look at them, `trust` decides and remembers in the `trust_file`.
 #![forbid(unsafe_code)]
 
+mod cgroup;
 mod channel;
 mod config;
 mod connection;
 mod elf;
 mod fault;
+mod gate;
+mod identity;
+mod jailer;
+mod launch;
 mod module_log;
+mod place;
+mod private_group;
 mod registry;
 mod report;
 mod server;
 mod session;
+mod trust;
+mod trust_file;
 mod tuning;
 mod worker;
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use coldshoe_jail::Profile;
 use coldshoed::{Config, Server};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -15,7 +17,11 @@ struct Options {
     /// Directory of the control socket [default: $XDG_RUNTIME_DIR/coldshoe]
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
-    /// Directory with modules, NAME.so each; may be given several times, the first match counts
+    /// Directory of what outlives the daemon [default: $XDG_STATE_HOME/coldshoe]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Directory with modules, NAME.so each, which are trusted by naming it; may be given several
+    /// times, the first match counts
     #[arg(long = "module-dir", value_name = "DIR")]
     module_dirs: Vec<PathBuf>,
     /// Directory with tuning files, MODULE/CAMERA.toml or MODULE/default.toml
@@ -24,6 +30,9 @@ struct Options {
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
+    /// What modules may do: single or threaded
+    #[arg(long, value_name = "NAME", default_value = "single")]
+    profile: String,
     /// What to log: error, warn, info, debug, trace, or a filter such as coldshoed=debug
     #[arg(
         long,
@@ -47,11 +56,15 @@ fn main() -> anyhow::Result<()> {
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);
     }
+    config.profile = Profile::builtin(&options.profile)?;
     if let Some(worker) = options.worker {
         config.worker = worker;
     }
+    if let Some(dir) = options.state_dir {
+        config.state_dir = Some(dir);
+    }
+    config.module_dirs = options.module_dirs;
     // Directories that were named go before those of the installation.
-    config.module_dirs.splice(0..0, options.module_dirs);
     config.tuning_dirs.splice(0..0, options.tuning_dirs);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -62,6 +75,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    // Workers of an unprivileged daemon run as its own user, and so do others.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close its memory")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::bind(config)?;

@@ -1,28 +1,70 @@
-//! Modules by name.
+//! Modules by name: found, read, looked at, and trusted or not.
 
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::ErrorCode;
+use rustix::fs::Uid;
 
 use crate::elf;
+use crate::identity::{Digest, Identity, IdentityError};
+use crate::place::{Place, PlaceError};
+use crate::trust::{Origin, Sighting, Trust, TrustStore};
 
 /// Longest module name, in bytes.
 const MAX_NAME: usize = 64;
 
+/// A module that may be loaded.
+#[derive(Debug)]
+pub(crate) struct Module {
+    pub(crate) name: String,
+    /// Where its file was; for messages, never to be opened again.
+    pub(crate) path: PathBuf,
+    /// A sealed memory file with its bytes, at its beginning: this is what is loaded.
+    pub(crate) content: OwnedFd,
+    /// How many, in bytes.
+    pub(crate) size: u64,
+    /// SHA-256 of those bytes.
+    pub(crate) digest: Digest,
+    pub(crate) trust: Trust,
+}
+
 /// The module directories. A module's name is its file's name without `.so`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Registry {
-    dirs: Vec<PathBuf>,
+    dirs: Vec<(PathBuf, Origin)>,
+    trust: TrustStore,
+    own: Uid,
 }
 
 impl Registry {
-    pub(crate) fn new(dirs: Vec<PathBuf>) -> Self {
-        Self { dirs }
+    /// Directories that the user named go before those of the installation. What is wrong with
+    /// any of them, or with the store, is logged here and refused when it matters.
+    pub(crate) fn new(
+        named: &[PathBuf],
+        installed: &[PathBuf],
+        trust: TrustStore,
+        own: Uid,
+    ) -> Self {
+        let flag = named.iter().map(|dir| (dir.clone(), Origin::Flag));
+        let installed = installed.iter().map(|dir| (dir.clone(), Origin::Installed));
+        let dirs: Vec<_> = flag.chain(installed).collect();
+        for (dir, _) in &dirs {
+            match Place::open(dir, own) {
+                Ok(_) | Err(PlaceError::Missing(_)) => {}
+                Err(error) => tracing::warn!("no module of {}: {error}", dir.display()),
+            }
+        }
+        if let Err(error) = trust.check() {
+            tracing::error!("no module can be loaded: {error}; {}", error.remedy());
+        }
+        Self { dirs, trust, own }
     }
 
-    /// Path of a module that could load on this machine.
-    pub(crate) fn find(&self, name: &str) -> Result<PathBuf, Trouble> {
+    /// The module of that name, if it can load on this machine and is trusted. Reads all of its
+    /// file: not for a thread that must not wait.
+    pub(crate) fn find(&self, name: &str) -> Result<Module, Trouble> {
         if !is_name(name) {
             return Err(Trouble::new(
                 ErrorCode::BadArgument,
@@ -32,32 +74,51 @@ impl Registry {
             ));
         }
         let file = format!("{name}.so");
-        let found = self
-            .dirs
-            .iter()
-            .map(|dir| dir.join(&file))
-            .find(|path| path.exists());
-        let Some(path) = found else {
-            return Err(self.unknown(name));
-        };
-        elf::check(&path).map_err(|why| {
-            Trouble::new(
-                ErrorCode::ModuleRefused,
-                format!("module {name:?} is refused"),
-                format!("{}: {why}", path.display()),
-                format!(
-                    "install a build of the module for {}",
-                    std::env::consts::ARCH
-                ),
-            )
+        for (dir, origin) in &self.dirs {
+            // A directory that cannot be relied on could hide a module, too: no going on past it.
+            match self.read(dir, &file) {
+                Err(IdentityError::Place(PlaceError::Missing(_))) => {}
+                Err(error) => return Err(refused(name, &error, error.remedy())),
+                Ok(identity) => return self.judge(name, *origin, identity),
+            }
+        }
+        Err(self.unknown(name))
+    }
+
+    fn read(&self, dir: &Path, file: &str) -> Result<Identity, IdentityError> {
+        let place = Place::open(dir, self.own)?;
+        Identity::read(&place, file, self.own)
+    }
+
+    fn judge(&self, name: &str, origin: Origin, identity: Identity) -> Result<Module, Trouble> {
+        let Identity {
+            path,
+            content,
+            size,
+            digest,
+            hands,
+        } = identity;
+        elf::check(&content).map_err(|unfit| {
+            let why = format!("{}: {unfit}", path.display());
+            refused(name, &why, unfit.remedy())
         })?;
-        path.canonicalize().map_err(|error| {
-            Trouble::new(
-                ErrorCode::ModuleRefused,
-                format!("module {name:?} is refused"),
-                format!("{} cannot be resolved: {error}", path.display()),
-                "check the directory's permissions",
-            )
+        let seen = Sighting {
+            path: &path,
+            digest,
+            origin,
+            hands,
+        };
+        let trust = self
+            .trust
+            .admit(seen)
+            .map_err(|error| refused(name, &error, error.remedy()))?;
+        Ok(Module {
+            name: name.to_owned(),
+            path,
+            content: content.into(),
+            size,
+            digest,
+            trust,
         })
     }
 
@@ -66,7 +127,7 @@ impl Registry {
         let mut names: Vec<String> = self
             .dirs
             .iter()
-            .filter_map(|dir| dir.read_dir().ok())
+            .filter_map(|(dir, _)| dir.read_dir().ok())
             .flatten()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|file| Some(file.strip_suffix(".so")?.to_owned()))
@@ -81,7 +142,7 @@ impl Registry {
         let dirs: Vec<_> = self
             .dirs
             .iter()
-            .map(|dir| dir.display().to_string())
+            .map(|(dir, _)| dir.display().to_string())
             .collect();
         let names = self.names();
         let remedy = if names.is_empty() {
@@ -98,6 +159,15 @@ impl Registry {
     }
 }
 
+fn refused(name: &str, why: &impl std::fmt::Display, remedy: String) -> Trouble {
+    Trouble::new(
+        ErrorCode::ModuleRefused,
+        format!("module {name:?} is refused"),
+        why.to_string(),
+        remedy,
+    )
+}
+
 fn is_name(name: &str) -> bool {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= MAX_NAME
@@ -107,11 +177,81 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::io::Read;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::process::Command;
+
+    use rustix::process::geteuid;
+
     use super::*;
+    use crate::private_group::tester_has_private_group;
+
+    /// A module directory and a state directory.
+    struct Bench {
+        _top: tempfile::TempDir,
+        dir: PathBuf,
+        state: PathBuf,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let top = tempfile::tempdir().unwrap();
+            let [dir, state] = ["modules", "state"].map(|name| top.path().join(name));
+            std::fs::create_dir(&dir).unwrap();
+            Self {
+                _top: top,
+                dir,
+                state,
+            }
+        }
+
+        fn registry(&self, origin: Origin) -> Registry {
+            let own = geteuid();
+            let trust = TrustStore::open(&self.state, own).unwrap();
+            let dirs = [self.dir.clone()];
+            match origin {
+                Origin::Flag => Registry::new(&dirs, &[], trust, own),
+                Origin::Installed => Registry::new(&[], &dirs, trust, own),
+            }
+        }
+
+        /// Builds a module that differs by `value`.
+        fn build(&self, name: &str, value: u32) -> Vec<u8> {
+            let source = self.dir.join("source.c");
+            let target = self.dir.join(format!("{name}.so"));
+            std::fs::write(&source, format!("int value(void) {{ return {value}; }}")).unwrap();
+            let mut cc = Command::new("cc");
+            cc.args(["-shared", "-fPIC", "-o"]).args([&target, &source]);
+            assert!(cc.status().unwrap().success());
+            // Whatever the umask of whoever runs the tests.
+            set_permissions(&target, Permissions::from_mode(0o755)).unwrap();
+            std::fs::remove_file(source).unwrap();
+            std::fs::read(target).unwrap()
+        }
+
+        /// The refusal of a module, which has its three lines.
+        fn refusal(&self, name: &str) -> Trouble {
+            let trouble = self.registry(Origin::Flag).find(name).unwrap_err();
+            assert_eq!(trouble.code, ErrorCode::ModuleRefused);
+            assert_eq!(trouble.what, format!("module {name:?} is refused"));
+            let path = self.dir.display().to_string();
+            assert!(trouble.why.contains(&path), "{trouble}");
+            assert!(!trouble.remedy.is_empty());
+            trouble
+        }
+    }
+
+    fn bytes(module: Module) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut file = std::fs::File::from(module.content);
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
 
     #[test]
     fn names_that_could_leave_the_directory_are_refused() {
-        let registry = Registry::new(vec!["/".into()]);
+        let registry = Bench::new().registry(Origin::Flag);
         for name in [
             "",
             "../x",
@@ -133,27 +273,161 @@ mod tests {
 
     #[test]
     fn an_unknown_module_is_answered_with_the_known_ones() {
-        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::new();
         for file in ["beta.so", "alpha.so", "readme.txt", "Odd.so"] {
-            std::fs::write(dir.path().join(file), "").unwrap();
+            std::fs::write(bench.dir.join(file), "").unwrap();
         }
-        let registry = Registry::new(vec![dir.path().into()]);
-        let trouble = registry.find("gamma").unwrap_err();
+        let trouble = bench.registry(Origin::Flag).find("gamma").unwrap_err();
         assert_eq!(trouble.code, ErrorCode::NoSuchModule);
         assert!(trouble.remedy.ends_with("alpha, beta"), "{trouble}");
     }
 
     #[test]
-    fn a_file_that_is_no_module_is_refused_with_the_reason() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("text.so"), "#!/bin/sh\necho a module\n").unwrap();
-        std::fs::write(dir.path().join("empty.so"), "").unwrap();
-        std::fs::create_dir(dir.path().join("folder.so")).unwrap();
-        let registry = Registry::new(vec![dir.path().into()]);
-        for name in ["text", "empty", "folder"] {
-            let trouble = registry.find(name).unwrap_err();
-            assert_eq!(trouble.code, ErrorCode::ModuleRefused);
-            assert!(trouble.why.contains(name), "{trouble}");
+    fn a_module_is_its_bytes_and_their_digest() {
+        let bench = Bench::new();
+        let built = bench.build("acme", 1);
+        let module = bench.registry(Origin::Flag).find("acme").unwrap();
+        assert_eq!(
+            (module.name.as_str(), module.trust),
+            ("acme", Trust::Trusted)
+        );
+        assert_eq!(module.path, bench.dir.join("acme.so"));
+        let sum = Command::new("sha256sum")
+            .arg(&module.path)
+            .output()
+            .unwrap();
+        let sum = String::from_utf8(sum.stdout).unwrap();
+        assert!(sum.starts_with(&module.digest.to_string()), "{sum}");
+        assert_eq!(bytes(module), built);
+    }
+
+    /// Row 46 of the escape list.
+    #[test]
+    fn a_module_replaced_between_check_and_load_changes_nothing() {
+        let bench = Bench::new();
+        let built = bench.build("acme", 1);
+        let registry = bench.registry(Origin::Flag);
+        let module = registry.find("acme").unwrap();
+        let other = bench.build("acme", 2);
+        assert_ne!(built, other);
+        std::fs::write(bench.dir.join("acme.so"), &other).unwrap();
+        assert_eq!(bytes(module), built);
+        assert_eq!(bytes(registry.find("acme").unwrap()), other);
+    }
+
+    /// Row 47 of the escape list.
+    #[test]
+    fn a_link_or_a_path_that_others_may_write_is_refused_with_the_reason() {
+        let bench = Bench::new();
+        bench.build("real", 1);
+        symlink("real.so", bench.dir.join("acme.so")).unwrap();
+        assert!(bench.refusal("acme").why.contains("symbolic link"));
+        std::fs::remove_file(bench.dir.join("acme.so")).unwrap();
+        bench.build("acme", 1);
+        let mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let file = bench.dir.join("acme.so");
+        mode(&file, 0o666);
+        assert!(
+            bench
+                .refusal("acme")
+                .why
+                .contains("acme.so can be written by everybody")
+        );
+        mode(&file, 0o755);
+        for bits in [0o777, 0o1777, 0o775] {
+            mode(&bench.dir, bits);
+            if bits == 0o775 && tester_has_private_group() {
+                bench.registry(Origin::Flag).find("acme").unwrap();
+                continue;
+            }
+            assert!(
+                bench
+                    .refusal("acme")
+                    .why
+                    .contains("modules can be written by")
+            );
         }
+        mode(&bench.dir, 0o755);
+        bench.registry(Origin::Flag).find("acme").unwrap();
+    }
+
+    #[test]
+    fn somebody_elses_module_is_refused() {
+        let bench = Bench::new();
+        bench.build("acme", 1);
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a file to somebody else");
+            return;
+        }
+        chown(bench.dir.join("acme.so"), Some(4242), None).unwrap();
+        let trouble = bench.refusal("acme");
+        assert!(trouble.why.contains("belongs to user 4242"), "{trouble}");
+        assert!(trouble.remedy.contains("chown 0"), "{trouble}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_module_is_refused_with_the_reason() {
+        let bench = Bench::new();
+        std::fs::write(bench.dir.join("text.so"), "#!/bin/sh\necho a module\n").unwrap();
+        std::fs::write(bench.dir.join("empty.so"), "").unwrap();
+        std::fs::create_dir(bench.dir.join("folder.so")).unwrap();
+        let huge = std::fs::File::create(bench.dir.join("huge.so")).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        for (name, why) in [
+            ("text", "it is not an ELF file"),
+            ("empty", "it is not an ELF file"),
+            ("folder", "is a directory"),
+            ("huge", "bytes, more than"),
+        ] {
+            let trouble = bench.refusal(name);
+            assert!(trouble.why.contains(why), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_bad_first_match_is_not_passed_over() {
+        let (first, second) = (Bench::new(), Bench::new());
+        second.build("acme", 1);
+        std::fs::write(first.dir.join("acme.so"), "text").unwrap();
+        let own = geteuid();
+        let trust = TrustStore::open(&first.state, own).unwrap();
+        let (named, installed) = ([first.dir.clone()], [second.dir.clone()]);
+        let registry = Registry::new(&named, &installed, trust, own);
+        assert_eq!(
+            registry.find("acme").unwrap_err().code,
+            ErrorCode::ModuleRefused
+        );
+        std::fs::remove_file(first.dir.join("acme.so")).unwrap();
+        assert_eq!(
+            registry.find("acme").unwrap().path,
+            second.dir.join("acme.so")
+        );
+    }
+
+    #[test]
+    fn what_was_refused_is_not_remembered() {
+        let bench = Bench::new();
+        std::fs::write(bench.dir.join("acme.so"), "text").unwrap();
+        bench.refusal("acme");
+        assert!(!bench.state.join(crate::trust_file::NAME).exists());
+    }
+
+    #[test]
+    fn a_rebuilt_module_is_refused_where_the_user_could_have_been_tricked() {
+        let bench = Bench::new();
+        bench.build("acme", 1);
+        let registry = bench.registry(Origin::Installed);
+        registry.find("acme").unwrap();
+        bench.build("acme", 2);
+        match registry.find("acme") {
+            // Root's own hands are a package manager's.
+            Ok(module) => assert!(geteuid().is_root(), "{module:?}"),
+            Err(trouble) => {
+                assert!(!geteuid().is_root(), "{trouble}");
+                assert!(trouble.why.contains("changed"), "{trouble}");
+            }
+        }
+        bench.build("acme", 3);
+        bench.registry(Origin::Flag).find("acme").unwrap();
     }
 }

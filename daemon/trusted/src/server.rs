@@ -10,10 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::ErrorCode;
-use coldshoe_control::client::Limit;
-use coldshoe_control::worker::Jail;
-use coldshoe_jail::{Arch, Profile};
-use coldshoe_wall::outside::Spawner;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -24,14 +20,15 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::cgroup::Cgroups;
 use crate::registry::Registry;
 use crate::session::Context;
-use crate::worker::Jailer;
+use crate::trust::TrustStore;
+use crate::jailer::Jailer;
 use crate::{Config, channel, connection};
 
 const SOCKET: &str = "control.sock";
 const LOCK: &str = "control.lock";
-const PROFILE: &str = "single";
 const BACKLOG: i32 = 64;
 
 /// Why a daemon cannot serve. Each message says what, why and what to do.
@@ -43,6 +40,23 @@ pub enum ServeError {
         "no place for the control socket\n  why: XDG_RUNTIME_DIR is not set\n  try: give --runtime-dir DIR"
     )]
     NoRuntimeDir,
+    /// Nobody said where, again.
+    #[error(
+        "no place for the state of coldshoed\n  why: neither XDG_STATE_HOME nor HOME is set\n  try: give --state-dir DIR"
+    )]
+    NoStateDir,
+    /// What modules are trusted is kept where somebody else could change it, or cannot be kept.
+    #[error(
+        "the state directory {} cannot be used\n  why: {why}\n  try: {remedy}, or give another --state-dir", dir.display()
+    )]
+    State {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// Another daemon is there.
     #[error(
         "another coldshoed serves {}\n  why: it holds the lock beside its socket\n  try: stop it, or give another --runtime-dir", .0.display()
@@ -140,9 +154,9 @@ impl Server {
         let socket = dir.join(SOCKET);
         let listener = listener(&socket)?;
         let context = Context {
-            registry: Registry::new(config.module_dirs.clone()),
-            jailer: jailer(&config)?,
-            profile: PROFILE.to_owned(),
+            registry: registry(&config)?,
+            jailer: Jailer::new(&config)?,
+            cgroups: Cgroups::discover(),
             config,
         };
         let shared = Shared {
@@ -214,29 +228,20 @@ impl Server {
     }
 }
 
-fn jailer(config: &Config) -> Result<Jailer, ServeError> {
-    let jail = |error: &dyn std::fmt::Display| ServeError::Jail(error.to_string());
-    let profile = Profile::builtin(PROFILE).map_err(|error| jail(&error))?;
-    let arch = Arch::host().ok_or_else(|| jail(&"this architecture is not supported"))?;
-    let programs = profile.compile(arch).map_err(|error| jail(&error))?;
-    let limits = profile.limits();
-    Ok(Jailer {
-        spawner: Spawner::start().map_err(|error| jail(&error))?,
-        program: config.worker.clone(),
-        jail: Jail {
-            filters: programs.to_bytes(),
-            readable: profile.readable().to_vec(),
-            limits: limits
-                .inside()
-                .map(|(name, value)| Limit {
-                    name: name.to_owned(),
-                    value,
-                })
-                .to_vec(),
-        },
-        stack: limits.stack,
-        timeouts: config.timeouts,
-    })
+fn registry(config: &Config) -> Result<Registry, ServeError> {
+    let dir = config.state_dir.as_deref().ok_or(ServeError::NoStateDir)?;
+    let own = rustix::process::geteuid();
+    let trust = TrustStore::open(dir, own).map_err(|error| ServeError::State {
+        dir: dir.to_owned(),
+        why: error.to_string(),
+        remedy: error.remedy(),
+    })?;
+    Ok(Registry::new(
+        &config.module_dirs,
+        &config.installed_module_dirs,
+        trust,
+        own,
+    ))
 }
 
 /// The runtime directory, mode 0700 and ours.

@@ -12,12 +12,15 @@ use coldshoe_control::worker;
 use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_forward};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::Config;
+use crate::cgroup::{Cgroup, Cgroups, Limits};
 use crate::connection::{Outbox, Reply};
 use crate::fault::Fault;
-use crate::registry::Registry;
+use crate::jailer::Jailer;
+use crate::registry::{Module, Registry};
+use crate::report::{self, Known};
 use crate::tuning::{self, Tuning};
-use crate::worker::{Jailer, Job, Refusal, Worker};
-use crate::{Config, report};
+use crate::worker::{Job, Refusal, Worker};
 
 /// The first worker of a session.
 const FIRST_GENERATION: u32 = 1;
@@ -27,7 +30,7 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) jailer: Jailer,
-    pub(crate) profile: String,
+    pub(crate) cgroups: Cgroups,
 }
 
 /// An order of the client.
@@ -192,11 +195,12 @@ struct Opened {
 /// Everything between the request and a loaded module.
 async fn open(
     id: u64,
-    context: &Context,
+    context: &Arc<Context>,
     request: &OpenSession,
     forward: OwnedFd,
 ) -> Result<Opened, Trouble> {
-    let module = context.registry.find(&request.module)?;
+    context.jailer.admit()?;
+    let module = find(context, &request.module).await?;
     let tuning = tuning::find(
         &context.config.tuning_dirs,
         &request.module,
@@ -212,31 +216,46 @@ async fn open(
     let nudge = Nudge::map(forward.as_fd(), &geometry).map_err(bad_segment)?;
     let replies = create_return(&geometry).map_err(bad_segment)?;
     let assignment = assignment(id, context, request, &module, tuning.as_ref());
-    let mut fds = vec![forward.as_fd(), replies.as_fd()];
+    let mut fds = vec![forward.as_fd(), replies.as_fd(), module.content.as_fd()];
     fds.extend(tuning.iter().map(|tuning| tuning.content.as_fd()));
     let job = Job {
         module: &request.module,
         assignment,
         fds,
         nudge,
+        cgroup: cgroup(id, context, &module),
     };
-    let worker = match Worker::launch(&context.jailer, job).await {
+    let mut worker = match Worker::launch(&context.jailer, job).await {
         Ok(worker) => worker,
         Err(Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) => {
             return Err(with_tuning(trouble, tuning.as_ref()));
         }
     };
-    let verdict = if worker.about().threads {
-        Err(needs_threads(&request.module, &context.profile))
+    let memory = [
+        ("forward segment", forward.as_fd()),
+        ("return segment", replies.as_fd()),
+        ("module", module.content.as_fd()),
+    ];
+    let known = Known {
+        jailer: &context.jailer,
+        pid: worker.pid(),
+        namespaces: worker.namespaces(),
+        memory: &memory,
+        cgroup: worker.cgroup().map_or(&[], Cgroup::limits),
+        no_cgroup: context.cgroups.missing(worker.cgroup()),
+    };
+    let verdict = if worker.about().threads && context.jailer.threads == 0 {
+        Err(needs_threads(&request.module, &context.jailer.profile))
     } else {
-        report::confinement(worker.pid(), &context.jailer.jail.limits)
-            .map_err(|why| not_confined(&request.module, why))
+        report::confinement(&known).map_err(|why| not_confined(&request.module, why))
     };
     let confinement = match verdict {
         Ok(confinement) => confinement,
         Err(trouble) => {
+            // One that has ended is not confined, but that is not what there is to say.
+            let fault = worker.gone().await;
             worker.end().await;
-            return Err(trouble);
+            return Err(fault.map_or(trouble, |fault| fault.trouble));
         }
     };
     let pidfd = worker.pidfd().try_clone_to_owned().map_err(|error| {
@@ -255,23 +274,54 @@ async fn open(
     })
 }
 
+/// Where the worker is put, if this daemon has a place for it.
+fn cgroup(id: u64, context: &Context, module: &Module) -> Option<Cgroup> {
+    let limits = context.config.profile.limits();
+    let limits = Limits::new(
+        limits.data,
+        limits.stack,
+        limits.threads.into(),
+        module.size,
+    );
+    context.cgroups.for_session(id, &limits)
+}
+
+/// Reads, hashes and looks at the module; on a thread that may wait for a disk.
+async fn find(context: &Arc<Context>, name: &str) -> Result<Module, Trouble> {
+    let (context, name) = (Arc::clone(context), name.to_owned());
+    let found = tokio::task::spawn_blocking(move || context.registry.find(&name)).await;
+    found.unwrap_or_else(|error| {
+        Err(Trouble::new(
+            ErrorCode::Internal,
+            "the module was not looked at",
+            error.to_string(),
+            "see the daemon's log, and report this",
+        ))
+    })
+}
+
 fn assignment(
     id: u64,
     context: &Context,
     request: &OpenSession,
-    module: &std::path::Path,
+    module: &Module,
     tuning: Option<&Tuning>,
 ) -> worker::Assignment {
-    let mut jail = context.jailer.jail.clone();
-    let module_path = module.to_string_lossy().into_owned();
-    jail.readable.push(module_path.clone());
+    let jail = context.jailer.jail_for(module.content.as_fd());
+    tracing::info!(
+        session = id,
+        path = %module.path.display(),
+        sha256 = %module.digest,
+        trust = %module.trust,
+        "module"
+    );
     if let Some(tuning) = tuning {
         tracing::debug!(session = id, tuning = %tuning.path.display(), "tuning file");
     }
     worker::Assignment {
         session: id,
         generation: FIRST_GENERATION,
-        module_path,
+        module_name: module.name.clone(),
         camera: request.camera.clone(),
         stats_format: request.stats_format.clone(),
         params_format: request.params_format.clone(),
@@ -288,7 +338,7 @@ fn answer(
     id: u64,
     context: &Context,
     worker: &Worker,
-    module: &std::path::Path,
+    module: &Module,
     confinement: Confinement,
 ) -> SessionOpened {
     let about = worker.about();
@@ -299,8 +349,8 @@ fn answer(
             name: about.name.clone(),
             version: about.version.clone(),
             license: about.license.clone(),
-            path: module.to_string_lossy().into_owned(),
-            profile: context.profile.clone(),
+            path: module.path.to_string_lossy().into_owned(),
+            profile: context.jailer.profile.clone(),
         }),
         confinement: Some(confinement),
         worker_pid: worker.pid().unsigned_abs(),
@@ -330,7 +380,7 @@ fn not_confined(module: &str, why: String) -> Trouble {
         ErrorCode::SandboxUnavailable,
         format!("the worker of module {module:?} is not confined as it must be"),
         why,
-        "nothing runs without it; see the kernel's seccomp and Landlock options",
+        "nothing runs without it; see `coldshoectl check` for what this kernel can do",
     )
 }
 
@@ -339,7 +389,8 @@ fn needs_threads(module: &str, profile: &str) -> Trouble {
         ErrorCode::ModuleRefused,
         format!("module {module:?} is refused"),
         format!("it starts threads, which the profile {profile:?} does not allow"),
-        "use a build of the module that works on one thread",
+        "use a build of the module that works on one thread, or start coldshoed with --profile \
+         threaded",
     )
 }
 

@@ -1,44 +1,39 @@
-//! One worker process: launched, ordered about, watched, ended.
+//! One worker process: ordered about, watched, ended.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Jail, Loaded};
+use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded};
 use coldshoe_control::{Received, RecvError, SendError, Trouble};
 use coldshoe_frame::Nudge;
-use coldshoe_wall::outside::{Child, SpawnRequest, Spawner};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::pipe::{PipeFlags, pipe_with};
+use coldshoe_wall::Namespace;
+use coldshoe_wall::outside::Child;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Timeouts;
+use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
 use crate::fault::{Fault, failed};
-use crate::module_log;
+use crate::gate::Keeper;
+use crate::jailer::Jailer;
+use crate::launch::{Launched, launch};
 
-/// How workers are made.
-pub(crate) struct Jailer {
-    pub(crate) spawner: Spawner,
-    pub(crate) program: PathBuf,
-    pub(crate) jail: Jail,
-    /// RLIMIT_STACK in bytes, set before exec.
-    pub(crate) stack: u64,
-    pub(crate) timeouts: Timeouts,
-}
-
-/// A worker with a loaded module.
+/// A worker with a loaded module. It is killed before its gate is given up.
 pub(crate) struct Worker {
     module: String,
     child: Child,
     pidfd: AsyncFd<OwnedFd>,
     channel: Channel,
+    keeper: Keeper,
     nudge: Nudge,
     about: Loaded,
+    namespaces: Vec<(Namespace, Option<bool>)>,
     serial: u32,
     timeouts: Timeouts,
+    profile: String,
+    /// Given up after the child, and so empty by then.
+    cgroup: Option<Cgroup>,
 }
 
 /// Why an order was not followed.
@@ -55,6 +50,8 @@ pub(crate) struct Job<'a> {
     pub(crate) assignment: Assignment,
     pub(crate) fds: Vec<BorrowedFd<'a>>,
     pub(crate) nudge: Nudge,
+    /// Where it is put before it does anything.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 impl Worker {
@@ -65,32 +62,42 @@ impl Worker {
             assignment,
             fds,
             nudge,
+            mut cgroup,
         } = job;
-        let launch = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
-        let (child, ours) = spawn(jailer, module).await.map_err(|why| launch(&why))?;
-        let pidfd = child.pidfd().and_then(watch).map_err(|why| launch(&why))?;
-        let mut worker = Self {
+        let mut admitted = Ok(());
+        let Launched {
+            child,
+            channel,
+            keeper,
+            about,
+            namespaces,
+            serial,
+        } = launch(jailer, module, assignment, &fds, |pid| {
+            admitted = cgroup.as_ref().map_or(Ok(()), |group| group.admit(pid));
+        })
+        .await?;
+        if let Err(error) = admitted {
+            tracing::warn!(module, %error, "the worker was not put into its cgroup");
+            cgroup = None;
+        }
+        let pidfd = child
+            .pidfd()
+            .and_then(watch)
+            .map_err(|why| Refusal::Fault(Fault::launch(module, why)))?;
+        Ok(Self {
             module: module.to_owned(),
             child,
             pidfd,
-            channel: Channel::new(ours).map_err(|why| launch(&why))?,
+            channel,
+            keeper,
             nudge,
-            about: Loaded::default(),
-            serial: 0,
+            about,
+            namespaces,
+            serial,
             timeouts: jailer.timeouts,
-        };
-        let limit = jailer.timeouts.load;
-        let answer = worker
-            .ask(assignment.into(), &fds, "while loading", limit, false)
-            .await;
-        match answer.map_err(Refusal::Fault)? {
-            Body::Loaded(about) => {
-                worker.about = about;
-                Ok(worker)
-            }
-            Body::Failed(reason) => Err(Refusal::Verb(failed(module, &reason))),
-            other => Err(Refusal::Fault(unasked(module, &other))),
-        }
+            profile: jailer.profile.clone(),
+            cgroup,
+        })
     }
 
     pub(crate) fn about(&self) -> &Loaded {
@@ -99,6 +106,15 @@ impl Worker {
 
     pub(crate) fn pid(&self) -> i32 {
         self.child.pid()
+    }
+
+    /// The namespaces it was to leave, and whether it was seen to have.
+    pub(crate) fn namespaces(&self) -> &[(Namespace, Option<bool>)] {
+        &self.namespaces
+    }
+
+    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
     }
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
@@ -133,6 +149,14 @@ impl Worker {
                 Err(error) => Fault::protocol(&self.module, error),
             },
             _ = self.pidfd.readable() => self.ended("in a frame").await,
+        }
+    }
+
+    /// Why it has ended, if it has.
+    pub(crate) async fn gone(&mut self) -> Option<Fault> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            _ => Some(self.ended("after loading").await),
         }
     }
 
@@ -200,9 +224,13 @@ impl Worker {
     /// The fault of a worker whose process has ended, or is about to.
     async fn ended(&mut self, doing: &str) -> Fault {
         let deadline = Instant::now() + self.timeouts.order;
-        match timeout_at(deadline, self.pidfd.readable()).await {
-            Ok(_) => {}
-            Err(_) => return Fault::protocol(&self.module, "it closed its control socket"),
+        let ended = timeout_at(deadline, self.pidfd.readable()).await.is_ok();
+        // What its gate saw is the reason of its end.
+        if let Some(broken) = self.keeper.broken() {
+            return Fault::broken(&self.module, &broken, doing, &self.profile);
+        }
+        if !ended {
+            return Fault::protocol(&self.module, "it closed its control socket");
         }
         match self.child.try_wait() {
             Ok(Some(exit)) => Fault::ended(&self.module, exit, doing),
@@ -212,7 +240,7 @@ impl Worker {
     }
 }
 
-fn unasked(module: &str, body: &Body) -> Fault {
+pub(crate) fn unasked(module: &str, body: &Body) -> Fault {
     Fault::protocol(
         module,
         format!("it sent {} without being asked", body.kind()),
@@ -228,31 +256,4 @@ async fn ring(nudge: &Nudge) -> std::convert::Infallible {
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(20));
     }
-}
-
-async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String> {
-    let flags = SocketFlags::CLOEXEC;
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-        .map_err(|error| format!("no socket pair: {error}"))?;
-    let (log, stderr) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("no pipe: {error}"))?;
-    rustix::io::ioctl_fionbio(&log, true).map_err(|error| format!("no pipe: {error}"))?;
-    let request = SpawnRequest {
-        program: jailer.program.clone(),
-        args: Vec::new(),
-        control: theirs,
-        stderr,
-        stack: jailer.stack,
-    };
-    let (done, spawned) = oneshot::channel();
-    jailer.spawner.spawn(request, move |result| {
-        // If nobody waits any more, the child in the result is killed by being dropped.
-        let _ = done.send(result);
-    });
-    let child = spawned
-        .await
-        .map_err(|_| "the spawner thread is gone".to_owned())?
-        .map_err(|error| error.to_string())?;
-    tokio::spawn(module_log::pump(log, module.to_owned()));
-    Ok((child, ours))
 }

@@ -9,9 +9,11 @@
 
 pub mod inside;
 mod limit;
+mod namespace;
 pub mod outside;
 
 pub use limit::Limit;
+pub use namespace::Namespace;
 
 /// `/dev/null`, as the worker's standard input.
 pub const FD_NULL: i32 = 0;
@@ -21,7 +23,8 @@ pub const FD_STDOUT: i32 = 1;
 pub const FD_STDERR: i32 = 2;
 /// The control socket in the worker.
 pub const FD_CONTROL: i32 = 3;
-/// All descriptors a worker starts with. Any other is a leak, and [`inside::confine`] refuses it.
+/// All descriptors a worker starts with, and all that it has in the end. Any other is a leak, and
+/// [`inside::divide`] refuses it.
 pub const FDS: [i32; 4] = [FD_NULL, FD_STDOUT, FD_STDERR, FD_CONTROL];
 
 /// The worker's whole environment: empty. Nothing in it is anybody's business inside.

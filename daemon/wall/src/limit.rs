@@ -7,6 +7,8 @@ use std::io;
 pub enum Limit {
     /// Heap and private writable memory, bytes.
     Data,
+    /// All mappings together, used or not, bytes.
+    As,
     /// Stack, bytes; takes effect on exec.
     Stack,
     /// One more than the highest file descriptor.
@@ -21,12 +23,15 @@ pub enum Limit {
     Msgqueue,
     /// Real-time priority.
     Rtprio,
+    /// Processes and threads of its user, in its own user namespace.
+    Nproc,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 8] = [
+    pub const ALL: [Limit; 10] = [
         Limit::Data,
+        Limit::As,
         Limit::Stack,
         Limit::Nofile,
         Limit::Fsize,
@@ -34,12 +39,14 @@ impl Limit {
         Limit::Memlock,
         Limit::Msgqueue,
         Limit::Rtprio,
+        Limit::Nproc,
     ];
 
     /// The kernel's name in lower case, without `RLIMIT_`.
     pub const fn name(self) -> &'static str {
         match self {
             Limit::Data => "data",
+            Limit::As => "as",
             Limit::Stack => "stack",
             Limit::Nofile => "nofile",
             Limit::Fsize => "fsize",
@@ -47,6 +54,7 @@ impl Limit {
             Limit::Memlock => "memlock",
             Limit::Msgqueue => "msgqueue",
             Limit::Rtprio => "rtprio",
+            Limit::Nproc => "nproc",
         }
     }
 
@@ -55,9 +63,26 @@ impl Limit {
         Self::ALL.into_iter().find(|limit| limit.name() == name)
     }
 
+    /// What `/proc/PID/limits` calls it.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Limit::Data => "Max data size",
+            Limit::As => "Max address space",
+            Limit::Stack => "Max stack size",
+            Limit::Nofile => "Max open files",
+            Limit::Fsize => "Max file size",
+            Limit::Core => "Max core file size",
+            Limit::Memlock => "Max locked memory",
+            Limit::Msgqueue => "Max msgqueue size",
+            Limit::Rtprio => "Max realtime priority",
+            Limit::Nproc => "Max processes",
+        }
+    }
+
     pub(crate) const fn resource(self) -> libc::__rlimit_resource_t {
         match self {
             Limit::Data => libc::RLIMIT_DATA,
+            Limit::As => libc::RLIMIT_AS,
             Limit::Stack => libc::RLIMIT_STACK,
             Limit::Nofile => libc::RLIMIT_NOFILE,
             Limit::Fsize => libc::RLIMIT_FSIZE,
@@ -65,6 +90,7 @@ impl Limit {
             Limit::Memlock => libc::RLIMIT_MEMLOCK,
             Limit::Msgqueue => libc::RLIMIT_MSGQUEUE,
             Limit::Rtprio => libc::RLIMIT_RTPRIO,
+            Limit::Nproc => libc::RLIMIT_NPROC,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The architectures a profile compiles for, and the numbers their kernels know calls by.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// An architecture, 64 bits wide and little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Arch {
     /// AMD64. The x32 calling convention is never allowed.
     #[serde(rename = "x86_64")]
@@ -44,6 +45,20 @@ impl Arch {
         }
     }
 
+    /// Its name, as `uname -m` gives it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+            Arch::Riscv64 => "riscv64",
+        }
+    }
+
+    /// The architecture of that [`name`](Arch::name).
+    pub fn from_name(name: &str) -> Option<Arch> {
+        Self::ALL.into_iter().find(|arch| arch.name() == name)
+    }
+
     /// The number of a system call, or `None` where this architecture does not have it.
     pub fn number(self, syscall: &str) -> Option<u32> {
         let number = match self {
@@ -54,6 +69,25 @@ impl Arch {
             Arch::Riscv64 => syscall.parse::<syscalls::riscv64::Sysno>().ok()?.id(),
         };
         u32::try_from(number).ok()
+    }
+
+    /// The name of a system call, or `None` for a number that this architecture does not have.
+    pub fn name_of(self, nr: u32) -> Option<&'static str> {
+        let nr = usize::try_from(nr).ok()?;
+        match self {
+            Arch::X86_64 => syscalls::x86_64::Sysno::new(nr).map(|s| s.name()),
+            Arch::Aarch64 => match syscalls::aarch64::Sysno::new(nr)? {
+                syscalls::aarch64::Sysno::fstatat => Some("newfstatat"),
+                other => Some(other.name()),
+            },
+            Arch::Riscv64 => syscalls::riscv64::Sysno::new(nr).map(|s| s.name()),
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -77,6 +111,22 @@ mod tests {
             assert_eq!(Arch::X86_64.number(name), x86_64, "{name}");
             assert_eq!(Arch::Aarch64.number(name), aarch64, "{name}");
             assert_eq!(Arch::Riscv64.number(name), riscv64, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_go_both_ways() {
+        for arch in Arch::ALL {
+            let mut named = 0;
+            for nr in 0..1024 {
+                if let Some(name) = arch.name_of(nr) {
+                    assert_eq!(arch.number(name), Some(nr), "{arch} {name}");
+                    named += 1;
+                }
+            }
+            assert!(named > 300, "{arch}: {named}");
+            assert_eq!(arch.name_of(u32::MAX), None);
+            assert_eq!(Arch::from_name(arch.name()), Some(arch));
         }
     }
 }

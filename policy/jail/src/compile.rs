@@ -49,31 +49,28 @@ impl Program {
 }
 
 /// The programs of a profile on one architecture. All are in force together, and the severest
-/// answer holds: kill before error before allow.
+/// answer holds: kill before error before asking before allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
-    /// Soft refusals, one program an error number: they refuse what they name and allow the rest.
+    /// Soft refusals of both phases, one program an error number: they refuse what they name and
+    /// allow the rest.
     pub soft: Vec<Program>,
-    /// Allows what the profile names, kills on anything else.
-    pub wall: Program,
+    /// Allows what running needs and asks the daemon about everything else, which
+    /// [`Gate`](crate::Gate) answers. Installed last, with a listener: it lets no other follow.
+    pub gate: Program,
 }
 
 impl Programs {
-    /// In the order of installation. `wall` is the last: it does not allow installing another.
-    pub fn in_order(&self) -> impl Iterator<Item = &Program> {
-        self.soft.iter().chain([&self.wall])
-    }
-
-    /// [`Program::to_bytes`] of each, in the order of installation.
-    pub fn to_bytes(&self) -> Vec<Vec<u8>> {
-        self.in_order().map(Program::to_bytes).collect()
+    /// In the order of installation.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Program> {
+        self.soft.iter().chain([&self.gate])
     }
 }
 
 /// A sound profile that does not fit into a program.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[error("jail profile `{profile}` cannot be compiled for {arch:?}: {reason}")]
+#[error("jail profile `{profile}` cannot be compiled for {arch}: {reason}")]
 pub struct CompileError {
     /// Name of the profile.
     pub profile: String,
@@ -89,61 +86,101 @@ type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 impl Profile {
     /// Compiles the system calls.
     ///
-    /// Loading and running share the programs for now: what either table allows is allowed, and a
-    /// soft refusal that loading cannot bear is left to its `load` rule.
-    ///
     /// # Errors
     /// [`CompileError`] when a program gets longer than the kernel takes.
     pub fn compile(&self, arch: Arch) -> Result<Programs, CompileError> {
-        self.programs(arch).map_err(|reason| CompileError {
+        let failed = |reason: String| CompileError {
             profile: self.name.clone(),
             arch,
-            reason: reason.to_string(),
-        })
+            reason,
+        };
+        let programs = self
+            .programs(arch)
+            .map_err(|reason| failed(reason.to_string()))?;
+        let longest = programs.in_order().map(|p| p.0.len()).max();
+        match longest {
+            Some(length) if length > MAX_INSTRUCTIONS => Err(failed(format!(
+                "{length} instructions, and the kernel takes {MAX_INSTRUCTIONS}; take entries out"
+            ))),
+            _ => Ok(programs),
+        }
     }
 
     fn programs(&self, arch: Arch) -> Result<Programs, seccompiler::BackendError> {
-        let mut refused: BTreeMap<Errno, Calls> = BTreeMap::new();
         let mut passed = Calls::new();
-        for rule in self.run.iter().chain(&self.load) {
+        for rule in &self.run {
             add(&mut passed, rule, arch)?;
         }
-        for soft in self.soft.iter().filter(|soft| !soft.needed_while_loading) {
+        let mut refused: BTreeMap<Errno, Calls> = BTreeMap::new();
+        for soft in &self.soft {
             add(refused.entry(soft.errno).or_default(), &soft.rule, arch)?;
-            // Killing is severer than an error, so the wall must let the call through.
-            add(&mut passed, &soft.rule, arch)?;
         }
-        let (kill, pass) = (SeccompAction::KillProcess, SeccompAction::Allow);
         let soft = refused
             .into_iter()
             .map(|(errno, calls)| {
-                let refuse = SeccompAction::Errno(errno.number());
-                program(calls, pass.clone(), refuse, arch)
+                let refuse = SeccompAction::Errno(errno.number().unsigned_abs());
+                program(calls, SeccompAction::Allow, refuse, arch)
             })
             .collect::<Result<_, _>>()?;
-        let wall = program(passed, kill, pass, arch)?;
-        Ok(Programs { soft, wall })
+        let gate = program(passed, SeccompAction::Trap, SeccompAction::Allow, arch)?;
+        Ok(Programs {
+            soft,
+            gate: asking(gate, arch),
+        })
+    }
+}
+
+/// The compiler has no action that asks the daemon, so it is given one that nothing else uses, and
+/// that one is replaced. On x86_64 the calling convention x32 shares the architecture's number with
+/// the native one, so its calls die here, as those of foreign architectures do.
+fn asking(Program(gate): Program, arch: Arch) -> Program {
+    const LOAD_NUMBER: SockFilter = statement(0x20, 0);
+    const X32: SockFilter = SockFilter {
+        code: 0x35, // at least
+        jt: 0,
+        jf: 1,
+        k: 0x4000_0000,
+    };
+    const KILL_PROCESS: SockFilter = statement(RETURN, 0x8000_0000);
+    const TRAP: SockFilter = statement(RETURN, 0x0003_0000);
+    const USER_NOTIF: SockFilter = statement(RETURN, 0x7FC0_0000);
+
+    let mut program = match arch {
+        Arch::X86_64 => vec![LOAD_NUMBER, X32, KILL_PROCESS],
+        Arch::Aarch64 | Arch::Riscv64 => Vec::new(),
+    };
+    // Jumps are relative, so that instructions before them change nothing.
+    program.extend(
+        gate.into_iter()
+            .map(|i| if i == TRAP { USER_NOTIF } else { i }),
+    );
+    Program(program)
+}
+
+/// `BPF_RET | BPF_K`.
+const RETURN: u16 = 0x06;
+
+const fn statement(code: u16, k: u32) -> SockFilter {
+    SockFilter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
     }
 }
 
 fn add(calls: &mut Calls, rule: &Rule, arch: Arch) -> Result<(), seccompiler::BackendError> {
-    let Some(number) = arch.number(&rule.name).filter(|_| rule.is_for(arch)) else {
+    let Some(number) = rule.number(arch) else {
         return Ok(());
     };
-    let number = i64::from(number);
-    if rule.args.is_empty() {
-        // Plain: conditions of the other table no longer matter.
-        calls.insert(number, Vec::new());
-        return Ok(());
+    // A call without alternatives matches whatever its arguments. The profile's checks keep such
+    // a rule from standing beside one with conditions.
+    let alternatives = calls.entry(i64::from(number)).or_default();
+    if !rule.args.is_empty() {
+        for conditions in combine(&rule.args)? {
+            alternatives.push(SeccompRule::new(conditions)?);
+        }
     }
-    if calls.get(&number).is_some_and(Vec::is_empty) {
-        return Ok(());
-    }
-    let mut alternatives = Vec::new();
-    for conditions in combine(&rule.args)? {
-        alternatives.push(SeccompRule::new(conditions)?);
-    }
-    calls.entry(number).or_default().extend(alternatives);
     Ok(())
 }
 

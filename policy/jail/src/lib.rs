@@ -2,16 +2,22 @@
 //!
 //! A [`Profile`] is read from TOML (`profiles/single.toml` explains its own form) and says what a
 //! worker may ask of the kernel: system calls with conditions on their arguments, files it may
-//! read, resource limits. [`Profile::compile`] turns the system calls into classic-BPF programs
-//! for any of the three [`Arch`]itectures. Nothing here does I/O or a system call; `coldshoe-wall`
-//! puts the result into force.
+//! read, resource limits, and what it may go without. [`Profile::compile`] turns the system calls
+//! into classic-BPF programs for any of the three [`Arch`]itectures, [`Profile::gate`] into the
+//! answers of the daemon to what these programs leave to it. Nothing here does I/O or a system
+//! call; `coldshoe-wall` puts the result into force.
 //!
 //! ```
-//! use coldshoe_jail::{Arch, Profile};
+//! use coldshoe_jail::{Arch, Phase, Profile, Verdict};
 //!
 //! let single = Profile::builtin("single")?;
 //! let programs = single.compile(Arch::Aarch64)?;
-//! assert!(programs.to_bytes().iter().all(|program| program.len() % 8 == 0));
+//! assert!(programs.gate.to_bytes().len() % 8 == 0);
+//!
+//! // openat, read only: the loader may, the running module may not, and can live with it.
+//! let gate = single.gate(Arch::Aarch64);
+//! assert_eq!(gate.decide(Phase::Load, 56, &[0; 6]), Verdict::Continue);
+//! assert_eq!(gate.decide(Phase::Run, 56, &[0; 6]), Verdict::Errno(13));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -19,15 +25,30 @@
 mod arch;
 mod compile;
 mod condition;
+mod cover;
+mod entry;
 mod error;
+mod explain;
+mod feature;
+mod gate;
 mod parse;
 mod profile;
+mod settings;
+mod symbols;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use arch::Arch;
 pub use compile::{CompileError, MAX_INSTRUCTIONS, Program, Programs, SockFilter};
 pub use condition::{Condition, Test, Width};
 pub use error::{Problem, ProfileError, Table};
+pub use explain::{CallInWords, DegradedInWords, Explanation, LimitInWords, Outcome};
+pub use feature::{Feature, Grade};
+pub use gate::{Gate, Phase, Verdict};
 pub use profile::{Errno, Landlock, Limits, Profile, Rule, Soft};
+pub use symbols::RefusedSymbol;
 
 /// `/dev/null`, as the worker's standard input.
 pub const FD_NULL: i32 = 0;

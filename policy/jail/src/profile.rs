@@ -2,8 +2,9 @@
 
 use crate::condition::Condition;
 use crate::error::ProfileError;
+use crate::feature::Feature;
 use crate::{Arch, parse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a worker may ask of the kernel. Built by [`Profile::parse`] or [`Profile::builtin`] alone,
 /// so each one that exists has passed the checks.
@@ -11,19 +12,27 @@ use serde::Deserialize;
 pub struct Profile {
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) allow_degraded: Vec<Feature>,
+    pub(crate) soft_budget: u32,
     pub(crate) limits: Limits,
     pub(crate) landlock: Landlock,
     pub(crate) run: Vec<Rule>,
     pub(crate) load: Vec<Rule>,
     pub(crate) soft: Vec<Soft>,
+    pub(crate) notified: Vec<Soft>,
 }
 
 /// Resource limits, soft and hard alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Threads a module may start beside the worker's own.
+    pub threads: u32,
     /// `RLIMIT_DATA`: heap and private writable memory, bytes.
     pub data: u64,
+    /// `RLIMIT_AS`: all mappings together, used or not, bytes. The kernel's own memory for them is
+    /// bounded by it: page tables count nowhere else.
+    pub address_space: u64,
     /// `RLIMIT_STACK`, bytes. Takes effect on exec, so it is set before the worker program starts.
     pub stack: u64,
     /// `RLIMIT_NOFILE`: one more than the highest descriptor.
@@ -42,10 +51,12 @@ pub struct Limits {
 
 impl Limits {
     /// What the worker sets on itself before foreign code runs: the kernel's name in lower case,
-    /// without its prefix, and the value. `stack` is not among them.
-    pub fn inside(&self) -> [(&'static str, u64); 7] {
+    /// without its prefix, and the value. Neither `stack` nor [`nproc`](Limits::nproc) is among
+    /// them.
+    pub fn inside(&self) -> [(&'static str, u64); 8] {
         [
             ("data", self.data),
+            ("as", self.address_space),
             ("nofile", self.nofile),
             ("fsize", self.fsize),
             ("core", self.core),
@@ -53,6 +64,12 @@ impl Limits {
             ("msgqueue", self.msgqueue),
             ("rtprio", self.rtprio),
         ]
+    }
+
+    /// `RLIMIT_NPROC`: the worker's own thread and those that a module may start. To be set inside
+    /// a user namespace of the worker's own: elsewhere it counts every process of the user.
+    pub fn nproc(&self) -> u64 {
+        1 + u64::from(self.threads)
     }
 }
 
@@ -78,9 +95,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether the rule is for `arch`.
-    pub fn is_for(&self, arch: Arch) -> bool {
-        self.archs.as_ref().is_none_or(|a| a.contains(&arch))
+    /// The call's number on `arch`, or `None` where the rule says nothing.
+    pub fn number(&self, arch: Arch) -> Option<u32> {
+        let meant = self.archs.as_ref().is_none_or(|a| a.contains(&arch));
+        arch.number(&self.name).filter(|_| meant)
     }
 
     /// Whether a call with these arguments passes.
@@ -98,13 +116,10 @@ pub struct Soft {
     pub rule: Rule,
     /// The error.
     pub errno: Errno,
-    /// Loading needs the call under a rule of `load`, so it cannot be refused while one filter
-    /// covers both loading and running.
-    pub needed_while_loading: bool,
 }
 
 /// The errors of soft refusals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Errno {
     /// Permission denied.
     #[serde(rename = "EACCES")]
@@ -116,17 +131,28 @@ pub enum Errno {
 
 impl Errno {
     /// The number, the same on the three architectures.
-    pub const fn number(self) -> u32 {
+    pub const fn number(self) -> i32 {
         match self {
             Errno::Eacces => 13,
             Errno::Enosys => 38,
+        }
+    }
+
+    /// Its name in capitals.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Errno::Eacces => "EACCES",
+            Errno::Enosys => "ENOSYS",
         }
     }
 }
 
 impl Profile {
     /// The profiles that are built in, by name, with their text.
-    pub const BUILTIN: [(&str, &str); 1] = [("single", include_str!("../profiles/single.toml"))];
+    pub const BUILTIN: [(&str, &str); 2] = [
+        ("single", include_str!("../profiles/single.toml")),
+        ("threaded", include_str!("../profiles/threaded.toml")),
+    ];
 
     /// Reads and checks a profile.
     ///
@@ -160,29 +186,49 @@ impl Profile {
         &self.description
     }
 
+    /// The profile that this one extends.
+    pub fn parent(&self) -> Option<&str> {
+        self.parent.as_deref()
+    }
+
+    /// The features of [`Grade::Required`](crate::Grade::Required) that sessions may go without.
+    pub fn allow_degraded(&self) -> &[Feature] {
+        &self.allow_degraded
+    }
+
     /// Resource limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Files and directories it may read, to which the module's own file is added. Some may not
-    /// exist on this machine.
+    /// Threads a module may start beside the worker's own.
+    pub fn threads(&self) -> u32 {
+        self.limits.threads
+    }
+
+    /// Files and directories it may read, the module's own file among them, by their names in the
+    /// jail. Some may not exist on this machine.
     pub fn readable(&self) -> &[String] {
         &self.landlock.read
     }
 
-    /// What computing needs.
+    /// What computing needs: allowed in both phases, without asking.
     pub fn run(&self) -> &[Rule] {
         &self.run
     }
 
-    /// What loading needs beyond that.
+    /// What loading needs beyond that: the daemon is asked.
     pub fn load(&self) -> &[Rule] {
         &self.load
     }
 
-    /// What is answered with an error.
+    /// What the kernel answers with an error, in both phases.
     pub fn soft(&self) -> &[Soft] {
         &self.soft
+    }
+
+    /// What loading needs, and what the daemon answers with an error afterwards.
+    pub fn notified(&self) -> &[Soft] {
+        &self.notified
     }
 }

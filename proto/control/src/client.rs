@@ -160,10 +160,19 @@ impl ModuleInfo {
 
 impl Confinement {
     fn validate(&self) -> Check {
-        for (field, lines) in [("open_files", &self.open_files), ("notes", &self.notes)] {
+        for (field, lines) in [
+            ("open_files", &self.open_files),
+            ("notes", &self.notes),
+            ("namespaces", &self.namespaces),
+            ("landlock_rights", &self.landlock_rights),
+            ("seals", &self.seals),
+            ("cgroup", &self.cgroup),
+            ("degraded", &self.degraded),
+        ] {
             check::at_most(field, lines, MAX_REPORT)?;
             lines.iter().try_for_each(|line| check::text(field, line))?;
         }
+        check::label("speculation", &self.speculation)?;
         check::limits(&self.limits)
     }
 }
@@ -399,6 +408,18 @@ mod tests {
             }),
             ("open_files", |o| {
                 o.confinement.as_mut().unwrap().open_files = vec!["\x1b".into()];
+            }),
+            ("namespaces", |o| {
+                o.confinement.as_mut().unwrap().namespaces = vec![String::new(); MAX_REPORT + 1];
+            }),
+            ("cgroup", |o| {
+                o.confinement.as_mut().unwrap().cgroup = vec!["a\nb".into()];
+            }),
+            ("degraded", |o| {
+                o.confinement.as_mut().unwrap().degraded = vec!["\x07".into()];
+            }),
+            ("speculation", |o| {
+                o.confinement.as_mut().unwrap().speculation = "x".repeat(257);
             }),
             ("limits", |o| {
                 o.confinement.as_mut().unwrap().limits = vec![Limit::default(); 33];

@@ -15,6 +15,10 @@ const INSTRUCTION: usize = 8;
 const MAX_INSTRUCTIONS: usize = 4096;
 /// Most readable paths in a [`Jail`].
 const MAX_READABLE: usize = 256;
+/// Most libraries to load before the module.
+const MAX_PRELOAD: usize = 16;
+/// Most namespaces: the kernel has eight kinds.
+const MAX_NAMESPACES: usize = 8;
 
 impl Envelope {
     /// Wraps a message and declares the descriptors that it requires.
@@ -34,8 +38,10 @@ impl Body {
     #[must_use]
     pub fn fds(&self) -> u32 {
         match self {
-            Self::Assignment(Assignment { has_tuning, .. }) => 2 + u32::from(*has_tuning),
-            Self::Configure(_)
+            Self::Assignment(Assignment { has_tuning, .. }) => 3 + u32::from(*has_tuning),
+            Self::Divided(_) | Self::Entered(_) | Self::Gated(_) => 1,
+            Self::Proceed(_)
+            | Self::Configure(_)
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Loaded(_)
@@ -49,6 +55,10 @@ impl Body {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Assignment(_) => "Assignment",
+            Self::Divided(_) => "Divided",
+            Self::Entered(_) => "Entered",
+            Self::Proceed(_) => "Proceed",
+            Self::Gated(_) => "Gated",
             Self::Configure(_) => "Configure",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
@@ -64,7 +74,13 @@ impl Body {
             Self::Configure(m) => check::present("sensor", m.sensor.as_ref())?.validate(),
             Self::Loaded(m) => m.validate(),
             Self::Failed(m) => m.validate(),
-            Self::Start(_) | Self::Stop(_) | Self::Done(_) => Ok(()),
+            Self::Divided(_)
+            | Self::Entered(_)
+            | Self::Proceed(_)
+            | Self::Gated(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Done(_) => Ok(()),
         }
     }
 }
@@ -100,13 +116,15 @@ macro_rules! into_body {
         }
     )*};
 }
-into_body!(Assignment, Configure, Start, Stop, Loaded, Failed, Done);
+into_body!(
+    Assignment, Divided, Entered, Proceed, Gated, Configure, Start, Stop, Loaded, Failed, Done
+);
 
 impl Assignment {
     fn validate(&self) -> Check {
         check::not_zero("session", self.session)?;
         check::not_zero("generation", self.generation)?;
-        check::path("module_path", &self.module_path)?;
+        check::name("module_name", &self.module_name)?;
         check::name("camera", &self.camera)?;
         check::name("stats_format", &self.stats_format)?;
         check::name("params_format", &self.params_format)?;
@@ -119,23 +137,51 @@ impl Assignment {
 
 impl Jail {
     fn validate(&self) -> Check {
-        check::at_most("jail.filters", &self.filters, MAX_FILTERS)?;
-        for program in &self.filters {
-            let whole = program.len().is_multiple_of(INSTRUCTION);
-            if !whole || program.is_empty() || program.len() > MAX_INSTRUCTIONS * INSTRUCTION {
-                let problem = format!(
-                    "holds {} bytes, a program has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION}",
-                    program.len()
-                );
-                return Err(Invalid::new("jail.filters", problem));
-            }
+        check::at_most("jail.soft", &self.soft, MAX_FILTERS)?;
+        for filter in &self.soft {
+            program("jail.soft", filter)?;
         }
+        program("jail.gate", &self.gate)?;
         check::at_most("jail.readable", &self.readable, MAX_READABLE)?;
         self.readable
             .iter()
             .try_for_each(|path| check::path("jail.readable", path))?;
+        check::at_most("jail.namespaces", &self.namespaces, MAX_NAMESPACES)?;
+        for kind in &self.namespaces {
+            if matches!(
+                Namespace::try_from(*kind),
+                Ok(Namespace::Unspecified) | Err(_)
+            ) {
+                let problem = format!("names kind {kind}, which is not known");
+                return Err(Invalid::new("jail.namespaces", problem));
+            }
+        }
+        check::not_zero("jail.landlock_abi", self.landlock_abi)?;
+        check::at_most("jail.preload", &self.preload, MAX_PRELOAD)?;
+        self.preload.iter().try_for_each(|name| soname(name))?;
         check::limits(&self.limits)
     }
+}
+
+fn program(field: &'static str, program: &[u8]) -> Check {
+    let whole = program.len().is_multiple_of(INSTRUCTION);
+    if !whole || program.is_empty() || program.len() > MAX_INSTRUCTIONS * INSTRUCTION {
+        let problem = format!(
+            "holds {} bytes, a program has 1 to {MAX_INSTRUCTIONS} instructions of {INSTRUCTION}",
+            program.len()
+        );
+        return Err(Invalid::new(field, problem));
+    }
+    Ok(())
+}
+
+/// The name of a library, which the loader looks for where libraries are: never a path.
+fn soname(name: &str) -> Check {
+    check::name("jail.preload", name)?;
+    if name.contains('/') {
+        return Err(Invalid::new("jail.preload", "holds a path, not a soname"));
+    }
+    Ok(())
 }
 
 impl Loaded {
@@ -176,7 +222,7 @@ mod tests {
         Assignment {
             session: 1,
             generation: 1,
-            module_path: "/usr/lib/coldshoe/open.so".into(),
+            module_name: "open".into(),
             camera: "virtual".into(),
             stats_format: "coldshoe-bayer".into(),
             params_format: "coldshoe-soft".into(),
@@ -185,8 +231,13 @@ mod tests {
             params_capacity: 4096,
             isp_capabilities: 0b11111,
             jail: Some(Jail {
-                filters: vec![vec![0; 8 * 376]],
+                soft: vec![vec![0; 8 * 16]],
+                gate: vec![0; 8 * 376],
                 readable: vec!["/usr/lib".into()],
+                namespaces: vec![Namespace::User.into(), Namespace::Mount.into()],
+                landlock_abi: 7,
+                mdwe: true,
+                preload: vec!["libgcc_s.so.1".into()],
                 limits: vec![Limit {
                     name: "nofile".into(),
                     value: 64,
@@ -205,7 +256,7 @@ mod tests {
         let cases: &[Case<Assignment>] = &[
             ("session", |a| a.session = 0),
             ("generation", |a| a.generation = 0),
-            ("module_path", |a| a.module_path = "open.so".into()),
+            ("module_name", |a| a.module_name.clear()),
             ("camera", |a| a.camera.clear()),
             ("stats_format", |a| a.stats_format.clear()),
             ("params_format", |a| a.params_format.clear()),
@@ -213,12 +264,21 @@ mod tests {
             ("stats_capacity", |a| a.stats_capacity = 0),
             ("params_capacity", |a| a.params_capacity = MAX_CAPACITY + 1),
             ("jail", |a| a.jail = None),
-            ("jail.filters", |a| jail(a).filters = vec![vec![]]),
-            ("jail.filters", |a| jail(a).filters = vec![vec![0; 12]]),
-            ("jail.filters", |a| {
-                jail(a).filters = vec![vec![0; 8 * 4097]]
+            ("jail.soft", |a| jail(a).soft = vec![vec![]]),
+            ("jail.soft", |a| jail(a).soft = vec![vec![0; 12]]),
+            ("jail.soft", |a| jail(a).soft = vec![vec![0; 8]; 9]),
+            ("jail.gate", |a| jail(a).gate.clear()),
+            ("jail.gate", |a| jail(a).gate = vec![0; 8 * 4097]),
+            ("jail.namespaces", |a| jail(a).namespaces = vec![0]),
+            ("jail.namespaces", |a| jail(a).namespaces = vec![99]),
+            ("jail.namespaces", |a| jail(a).namespaces = vec![1; 9]),
+            ("jail.landlock_abi", |a| jail(a).landlock_abi = 0),
+            ("jail.preload", |a| {
+                jail(a).preload = vec!["/tmp/x.so".into()]
             }),
-            ("jail.filters", |a| jail(a).filters = vec![vec![0; 8]; 9]),
+            ("jail.preload", |a| {
+                jail(a).preload = vec!["x.so".into(); 17]
+            }),
             ("jail.readable", |a| jail(a).readable = vec!["lib".into()]),
             ("jail.readable", |a| {
                 jail(a).readable = vec!["/".into(); 257]
@@ -235,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn tuning_takes_a_third_descriptor() {
+    fn tuning_takes_a_fourth_descriptor() {
         let with = |has_tuning| {
             let assignment = Assignment {
                 has_tuning,
@@ -243,7 +303,7 @@ mod tests {
             };
             Envelope::new(1, assignment).fds
         };
-        assert_eq!((with(false), with(true)), (2, 3));
+        assert_eq!((with(false), with(true)), (3, 4));
     }
 
     #[test]

@@ -98,16 +98,27 @@ fn module() -> impl Strategy<Value = client::ModuleInfo> {
 
 fn confinement() -> impl Strategy<Value = client::Confinement> {
     let numbers = any::<(bool, u32, u32, u32)>();
-    let lists = (vec(label(), 0..=8), limits(), vec(label(), 0..=8));
-    (numbers, lists).prop_map(
-        |(numbers, (open_files, limits, notes))| client::Confinement {
-            no_new_privs: numbers.0,
-            seccomp_mode: numbers.1,
-            seccomp_filters: numbers.2,
-            landlock_abi: numbers.3,
-            open_files,
-            limits,
-            notes,
+    let lines = || vec(label(), 0..=8);
+    let lists = (lines(), limits(), lines(), lines(), lines(), lines());
+    let rest = (any::<u64>(), lines(), lines(), label());
+    (numbers, lists, rest).prop_map(
+        |(numbers, (open_files, limits, notes, namespaces, landlock_rights, seals), rest)| {
+            client::Confinement {
+                no_new_privs: numbers.0,
+                seccomp_mode: numbers.1,
+                seccomp_filters: numbers.2,
+                landlock_abi: numbers.3,
+                open_files,
+                limits,
+                notes,
+                namespaces,
+                landlock_rights,
+                seals,
+                capabilities: rest.0,
+                cgroup: rest.1,
+                degraded: rest.2,
+                speculation: rest.3,
+            }
         },
     )
 }
@@ -206,19 +217,36 @@ fn client_body() -> impl Strategy<Value = client::Body> {
 }
 
 fn worker_body() -> impl Strategy<Value = worker::Body> {
-    let filter = (1..=400_usize, any::<u8>()).prop_map(|(n, byte)| vec![byte; 8 * n]);
-    let jail = (vec(filter, 0..=8), vec(path(), 0..=8), limits());
+    let filter = || (1..=400_usize, any::<u8>()).prop_map(|(n, byte)| vec![byte; 8 * n]);
+    let jail = (
+        (vec(filter(), 0..=8), filter()),
+        (vec(path(), 0..=8), vec("[a-z0-9._+-]{1,40}", 0..=16)),
+        limits(),
+        (vec(1..=6_i32, 0..=8), number(), any::<bool>()),
+    )
+        .prop_map(
+            |(programs, (readable, preload), limits, rest)| worker::Jail {
+                soft: programs.0,
+                gate: programs.1,
+                readable,
+                limits,
+                namespaces: rest.0,
+                landlock_abi: rest.1,
+                mdwe: rest.2,
+                preload,
+            },
+        );
     let assignment = (
-        (session(), number(), path(), any::<u64>(), any::<bool>()),
+        (session(), number(), name(), any::<u64>(), any::<bool>()),
         (name(), name(), name()),
         (slots(), capacity(), capacity()),
         jail,
     )
-        .prop_map(|(ids, names, sizes, (filters, readable, limits))| {
+        .prop_map(|(ids, names, sizes, jail)| {
             worker::Assignment {
                 session: ids.0,
                 generation: ids.1,
-                module_path: ids.2,
+                module_name: ids.2,
                 camera: names.0,
                 stats_format: names.1,
                 params_format: names.2,
@@ -226,11 +254,7 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
                 stats_capacity: sizes.1,
                 params_capacity: sizes.2,
                 isp_capabilities: ids.3,
-                jail: Some(worker::Jail {
-                    filters,
-                    readable,
-                    limits,
-                }),
+                jail: Some(jail),
                 has_tuning: ids.4,
             }
             .into()
@@ -249,6 +273,10 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
         .prop_map(|(stage, what, why)| worker::Failed { stage, what, why }.into());
     prop_oneof![
         assignment,
+        Just(worker::Divided {}.into()),
+        Just(worker::Entered {}.into()),
+        Just(worker::Proceed {}.into()),
+        Just(worker::Gated {}.into()),
         sensor().prop_map(|sensor| worker::Configure {
             sensor: Some(sensor)
         }

@@ -2,36 +2,44 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use coldshoe_control::client;
 use coldshoe_control::worker::{self as wire, Body, Failed, Jail, Stage};
 use coldshoe_frame::{Geometry, Inbox, Outbox};
-use coldshoe_wall::Limit;
 use coldshoe_wall::inside::Confinement;
+use coldshoe_wall::{Limit, Namespace};
 
 use crate::control::{Control, Order};
 use crate::frames::Frames;
 
-/// Everything that needs a descriptor is mapped or read by the time this exists: no descriptor
-/// but the standard ones and the control socket is left.
+/// An assignment, of which nothing has been done yet.
 pub(crate) struct Assignment {
-    /// To be repeated in the answer.
+    /// To be repeated in the answers.
     pub(crate) serial: u32,
     pub(crate) confinement: Confinement,
     pub(crate) load: Load,
-    pub(crate) frames: Frames,
+    pub(crate) work: Work<OwnedFd>,
 }
 
-/// What to load, and what to tell it.
+/// What to tell the module.
 pub(crate) struct Load {
-    pub(crate) module: PathBuf,
     pub(crate) camera: String,
     pub(crate) stats_format: String,
     pub(crate) params_format: String,
     pub(crate) isp_capabilities: u64,
-    pub(crate) tuning: Option<Vec<u8>>,
+}
+
+/// The descriptors, and what is needed to make use of them. They are mapped, read and closed on
+/// the way into the jail: none is left in the end. `M` is the module, until it is taken.
+pub(crate) struct Work<M> {
+    forward: OwnedFd,
+    replies: OwnedFd,
+    module: M,
+    tuning: Option<OwnedFd>,
+    geometry: Geometry,
+    generation: u32,
 }
 
 impl Assignment {
@@ -57,13 +65,6 @@ impl Assignment {
         assignment: wire::Assignment,
         fds: Vec<OwnedFd>,
     ) -> Result<Self, Failed> {
-        let segment = |why: &dyn std::fmt::Display| {
-            Failed::new(
-                Stage::Segment,
-                "the shared memory cannot be used",
-                &why.to_string(),
-            )
-        };
         let wire::Assignment {
             slots,
             stats_capacity,
@@ -71,36 +72,80 @@ impl Assignment {
             generation,
             ..
         } = assignment;
-        let geometry = Geometry::new(slots, stats_capacity, params_capacity)
-            .map_err(|error| segment(&error))?;
+        let geometry =
+            Geometry::new(slots, stats_capacity, params_capacity).map_err(bad_segment)?;
         let mut fds = fds.into_iter();
-        let (Some(forward), Some(replies)) = (fds.next(), fds.next()) else {
-            return Err(segment(&"a descriptor is missing"));
+        let (Some(forward), Some(replies), Some(module)) = (fds.next(), fds.next(), fds.next())
+        else {
+            return Err(bad_segment("a descriptor is missing"));
         };
-        let inbox = Inbox::map(forward.as_fd(), geometry).map_err(|error| segment(&error))?;
-        let outbox =
-            Outbox::map(replies.as_fd(), geometry, generation).map_err(|error| segment(&error))?;
-        let tuning = fds.next().map(read_all).transpose().map_err(|error| {
-            Failed::new(
-                Stage::Load,
-                "the tuning data cannot be read",
-                &error.to_string(),
-            )
-        })?;
         Ok(Self {
             serial,
             confinement: confinement(assignment.jail.unwrap_or_default())?,
             load: Load {
-                module: assignment.module_path.into(),
                 camera: assignment.camera,
                 stats_format: assignment.stats_format,
                 params_format: assignment.params_format,
                 isp_capabilities: assignment.isp_capabilities,
-                tuning,
             },
-            frames: Frames::new(inbox, outbox, geometry, generation),
+            work: Work {
+                forward,
+                replies,
+                module,
+                tuning: fds.next(),
+                geometry,
+                generation,
+            },
         })
     }
+}
+
+impl Work<OwnedFd> {
+    /// Every descriptor.
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let always = [&self.forward, &self.replies, &self.module];
+        always
+            .into_iter()
+            .chain(&self.tuning)
+            .map(AsFd::as_fd)
+            .collect()
+    }
+
+    pub(crate) fn take_module(self) -> (OwnedFd, Work<()>) {
+        let rest = Work {
+            forward: self.forward,
+            replies: self.replies,
+            module: (),
+            tuning: self.tuning,
+            geometry: self.geometry,
+            generation: self.generation,
+        };
+        (self.module, rest)
+    }
+}
+
+impl Work<()> {
+    /// Maps the segments, reads the tuning data, and closes the descriptors of both.
+    pub(crate) fn open(self) -> Result<(Frames, Option<Vec<u8>>), Failed> {
+        let Self {
+            geometry,
+            generation,
+            ..
+        } = self;
+        let inbox = Inbox::map(self.forward.as_fd(), geometry).map_err(bad_segment)?;
+        let outbox =
+            Outbox::map(self.replies.as_fd(), geometry, generation).map_err(bad_segment)?;
+        let tuning = self.tuning.map(read_all).transpose().map_err(|error| {
+            let what = "the tuning data cannot be read";
+            Failed::new(Stage::Load, what, &error.to_string())
+        })?;
+        Ok((Frames::new(inbox, outbox, geometry, generation), tuning))
+    }
+}
+
+fn bad_segment(why: impl std::fmt::Display) -> Failed {
+    let what = "the shared memory cannot be used";
+    Failed::new(Stage::Segment, what, &why.to_string())
 }
 
 /// The daemon passes a sealed memfd that it has bounded.
@@ -111,21 +156,42 @@ fn read_all(fd: OwnedFd) -> std::io::Result<Vec<u8>> {
 }
 
 fn confinement(jail: Jail) -> Result<Confinement, Failed> {
-    let limit = |limit: client::Limit| {
+    let unknown = |why: String| {
+        let what = "the worker could not confine itself";
+        Failed::new(Stage::Confine, what, &why)
+    };
+    let limit = |limit: &client::Limit| {
         Limit::from_name(&limit.name)
             .map(|known| (known, limit.value))
-            .ok_or_else(|| {
-                let why = format!("{:?} is no resource limit", limit.name);
-                Failed::new(Stage::Confine, "the worker could not confine itself", &why)
-            })
+            .ok_or_else(|| unknown(format!("{:?} is no resource limit", limit.name)))
+    };
+    let namespace = |kind: &i32| {
+        namespace(*kind).ok_or_else(|| unknown(format!("{kind} is no kind of namespace")))
     };
     Ok(Confinement {
-        filters: jail.filters,
-        readable: jail.readable.into_iter().map(PathBuf::from).collect(),
-        limits: jail
-            .limits
-            .into_iter()
-            .map(limit)
+        namespaces: jail
+            .namespaces
+            .iter()
+            .map(namespace)
             .collect::<Result<_, _>>()?,
+        readable: jail.readable.into_iter().map(PathBuf::from).collect(),
+        limits: jail.limits.iter().map(limit).collect::<Result<_, _>>()?,
+        landlock_abi: jail.landlock_abi,
+        mdwe: jail.mdwe,
+        preload: jail.preload,
+        soft: jail.soft,
+        gate: jail.gate,
+    })
+}
+
+fn namespace(kind: i32) -> Option<Namespace> {
+    Some(match wire::Namespace::try_from(kind).ok()? {
+        wire::Namespace::User => Namespace::User,
+        wire::Namespace::Pid => Namespace::Pid,
+        wire::Namespace::Net => Namespace::Net,
+        wire::Namespace::Ipc => Namespace::Ipc,
+        wire::Namespace::Uts => Namespace::Uts,
+        wire::Namespace::Mount => Namespace::Mount,
+        wire::Namespace::Unspecified => return None,
     })
 }

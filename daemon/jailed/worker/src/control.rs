@@ -1,8 +1,10 @@
 //! The control socket, as the worker uses it.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use coldshoe_control::worker::{Body, Done, Envelope, Failed, Loaded, Stage};
+use coldshoe_control::worker::{
+    Body, Divided, Done, Entered, Envelope, Failed, Gated, Loaded, Stage,
+};
 use coldshoe_control::{Received, Receiver, RecvError, send};
 use rustix::net::RecvFlags;
 
@@ -79,6 +81,37 @@ impl Control {
         }
     }
 
+    /// Hands over the second stage: it is the daemon's own child.
+    pub(crate) fn divided(&self, serial: u32, pidfd: &OwnedFd) -> Result<(), Failed> {
+        self.send_with(serial, Divided {}, &[pidfd.as_fd()])
+    }
+
+    /// Tells that this is the second stage, ready to be looked at.
+    pub(crate) fn entered(&self, serial: u32, maps: OwnedFd) -> Result<(), Failed> {
+        self.send_with(serial, Entered {}, &[maps.as_fd()])
+    }
+
+    /// Waits until the daemon has looked; `false` when it has hung up.
+    pub(crate) fn proceed(&mut self) -> Result<bool, Failed> {
+        match self.next()? {
+            None => Ok(false),
+            Some(Order {
+                body: Body::Proceed(_),
+                ..
+            }) => Ok(true),
+            Some(Order { body, .. }) => Err(Failed::new(
+                Stage::Protocol,
+                "an order came before its time",
+                &format!("it is {}, where Proceed goes", body.kind()),
+            )),
+        }
+    }
+
+    /// Hands over the gate.
+    pub(crate) fn gated(&self, serial: u32, listener: BorrowedFd<'_>) -> Result<(), Failed> {
+        self.send_with(serial, Gated {}, &[listener])
+    }
+
     /// Answers an order.
     pub(crate) fn answer(&self, serial: u32, result: Result<(), Failed>) -> Result<(), Failed> {
         match result {
@@ -98,7 +131,16 @@ impl Control {
     }
 
     fn send(&self, serial: u32, body: impl Into<Body>) -> Result<(), Failed> {
-        send(self.socket.as_fd(), &Envelope::new(serial, body), &[]).map_err(|error| {
+        self.send_with(serial, body, &[])
+    }
+
+    fn send_with(
+        &self,
+        serial: u32,
+        body: impl Into<Body>,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), Failed> {
+        send(self.socket.as_fd(), &Envelope::new(serial, body), fds).map_err(|error| {
             Failed::new(
                 Stage::Protocol,
                 "an answer cannot be sent",

@@ -2,6 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 use std::ffi::{CStr, CString};
+use std::path::Path;
 
 use coldshoe_control::clean;
 use coldshoe_control::worker::{Failed, Loaded, Stage};
@@ -39,8 +40,12 @@ struct Verbs {
 
 impl Module {
     /// Loads the module, checks its table and makes its instance.
-    pub(crate) fn load(load: &Load, _permit: Confined) -> Result<Self, Failed> {
-        let table = open(load)?;
+    pub(crate) fn load(
+        load: &Load,
+        tuning: Option<&[u8]>,
+        permit: Confined,
+    ) -> Result<Self, Failed> {
+        let table = open(permit.into_place().path())?;
         let (about, verbs) = check(load, table)?;
         let log: &'static Log = Box::leak(Box::default());
         let mut module = Self {
@@ -49,7 +54,7 @@ impl Module {
             instance: std::ptr::null_mut(),
             log,
         };
-        module.create(load)?;
+        module.create(load, tuning)?;
         Ok(module)
     }
 
@@ -81,12 +86,11 @@ impl Module {
         unsafe { (self.verbs.process)(self.instance, frame, out) == 0 }
     }
 
-    fn create(&mut self, load: &Load) -> Result<(), Failed> {
+    fn create(&mut self, load: &Load, tuning: Option<&[u8]>) -> Result<(), Failed> {
         let host: &'static abi::Host = Box::leak(Box::new(self.log.table()));
         let texts = [&load.camera, &load.stats_format, &load.params_format]
             .map(|text| CString::new(text.as_str()).unwrap_or_default());
         let [camera, stats_format, params_format] = &texts;
-        let tuning = load.tuning.as_deref();
         let init = abi::Init {
             struct_size: size_of::<abi::Init>() as u32,
             reserved: 0,
@@ -139,15 +143,14 @@ fn abi_error(why: impl AsRef<str>) -> Failed {
     )
 }
 
-fn open(load: &Load) -> Result<*const abi::Module, Failed> {
+fn open(path: &Path) -> Result<*const abi::Module, Failed> {
     // SAFETY: this runs foreign initialisers, which is what this confined process is for.
-    let library = unsafe { Library::open(Some(&load.module), RTLD_NOW | RTLD_LOCAL) };
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| {
-        Failed::new(
-            Stage::Load,
-            "the dynamic loader refused the module",
-            &error.to_string(),
-        )
+        // The loader's own words are behind the library's.
+        let why = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        Failed::new(Stage::Load, "the dynamic loader refused the module", &why)
     })?;
     // SAFETY: the header gives the symbol this type.
     let entry = unsafe { library.get::<abi::EntryFn>(abi::ENTRY_SYMBOL.to_bytes_with_nul()) };

@@ -19,7 +19,7 @@ enum State {
 pub(crate) fn serve(
     control: &mut Control,
     module: &Module,
-    mut frames: Frames,
+    frames: &mut Frames,
 ) -> Result<(), Failed> {
     let mut state = State::Created;
     while let Some(Order { serial, body, .. }) = control.next()? {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// A step of [`confine`](super::confine) that failed.
+/// A step of the way in that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfineError {
@@ -20,7 +20,8 @@ pub enum ConfineError {
     Threads(usize),
     /// A descriptor is open that the daemon did not give.
     #[error(
-        "confine: file descriptor {fd} ({target}) is open; a worker has 0 to 3 only, close it first",
+        "confine: file descriptor {fd} ({target}) is open; a worker has 0 to 3 and what it was \
+         given, close it first",
         target = target.display()
     )]
     SurplusFd {
@@ -32,6 +33,49 @@ pub enum ConfineError {
     /// A descriptor is closed that the daemon gives.
     #[error("confine: file descriptor {0} is not open; a worker is started by the daemon alone")]
     MissingFd(i32),
+    /// The namespaces cannot be left.
+    #[error(
+        "confine: cannot leave the namespaces {names}: {source}; see `coldshoectl check` for what \
+         this kernel offers"
+    )]
+    Namespaces {
+        /// Their names, separated by commas.
+        names: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The ids of the new user namespace cannot be set.
+    #[error(
+        "confine: cannot write {path}: {source}; the kernel grants a user namespace and no ids in \
+         it, as AppArmor may decide"
+    )]
+    Map {
+        /// The file.
+        path: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A part of the new file system cannot be made.
+    #[error("confine: cannot {verb} {path} for its own file system: {source}", path = path.display())]
+    Tree {
+        /// What was to be done.
+        verb: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Capabilities cannot be dropped.
+    #[error("confine: cannot drop its capabilities: {0}")]
+    Capabilities(io::Error),
+    /// Another step failed.
+    #[error("confine: cannot {step}: {source}")]
+    Step {
+        /// What was to be done.
+        step: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// A limit cannot be set.
     #[error("confine: cannot lower the limit `{limit}` to {value}: {source}")]
     Limit {
@@ -63,7 +107,7 @@ pub enum ConfineError {
     )]
     NoLandlock,
     /// There is no system call filter.
-    #[error("confine: no system call filter was given; a worker never runs without one")]
+    #[error("confine: no gate was given; a worker never runs without one")]
     NoFilter,
     /// A filter has an impossible length.
     #[error("confine: filter {index} has {bytes} bytes; it must be 1 to 4096 instructions of 8")]
@@ -81,4 +125,10 @@ pub enum ConfineError {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+impl ConfineError {
+    pub(super) fn step(step: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
+        move |source| ConfineError::Step { step, source }
+    }
 }

@@ -1,32 +1,82 @@
-//! Seccomp: which system calls can be made at all.
+//! Seccomp: which system calls can be made at all, and which wait for the daemon.
 
-use super::{ConfineError, Confined, Fenced};
+use super::{ConfineError, Confined, Confinement, Fenced, Place};
 use std::io;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `BPF_MAXINSNS`.
 const MAX_INSTRUCTIONS: usize = 4096;
 
-/// Programs of a length the kernel takes. Their meaning is checked by the kernel's verifier.
-pub(super) struct Filters(Vec<Vec<libc::sock_filter>>);
+/// Every filter is in force. Whatever the gate does not allow now waits for the daemon, which does
+/// not hold it yet.
+#[derive(Debug)]
+pub struct Gated {
+    listener: OwnedFd,
+    place: Place,
+}
 
-impl Filters {
-    pub(super) fn check(programs: &[Vec<u8>]) -> Result<Filters, ConfineError> {
-        if programs.is_empty() {
+impl Gated {
+    /// Hands the gate over to the daemon, and lets go of it.
+    ///
+    /// # Errors
+    /// What `send` says; the process should end.
+    pub fn ship<E>(
+        self,
+        send: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+    ) -> Result<Confined, E> {
+        send(self.listener.as_fd())?;
+        drop(self.listener);
+        Ok(Confined {
+            place: self.place,
+            proof: PhantomData,
+        })
+    }
+}
+
+impl Confinement {
+    /// Whether the programs can be programs at all. Their meaning is checked by the kernel's
+    /// verifier.
+    pub(super) fn check_programs(&self) -> Result<(), ConfineError> {
+        if self.gate.is_empty() {
             return Err(ConfineError::NoFilter);
         }
-        let programs = programs.iter().enumerate().map(|(index, bytes)| {
-            let (instructions, rest) = bytes.as_chunks::<8>();
-            if !rest.is_empty() || !(1..=MAX_INSTRUCTIONS).contains(&instructions.len()) {
-                return Err(ConfineError::FilterLength {
-                    index,
-                    bytes: bytes.len(),
-                });
-            }
-            Ok(instructions.iter().map(instruction).collect())
-        });
-        Ok(Filters(programs.collect::<Result<_, _>>()?))
+        let all = self.soft.iter().chain([&self.gate]);
+        all.enumerate()
+            .try_for_each(|(index, bytes)| program(index, bytes).map(drop))
     }
+}
+
+impl Fenced {
+    /// Puts the filters into force, the gate as the last: it does not allow another.
+    ///
+    /// # Errors
+    /// [`ConfineError`] names the filter and the kernel's answer.
+    pub fn gate(self, confinement: &Confinement) -> Result<Gated, ConfineError> {
+        for (index, bytes) in confinement.soft.iter().enumerate() {
+            install(&program(index, bytes)?, 0)
+                .map_err(|source| ConfineError::Filter { index, source })?;
+        }
+        let index = confinement.soft.len();
+        let gate = program(index, &confinement.gate)?;
+        let listener =
+            install_gate(&gate).map_err(|source| ConfineError::Filter { index, source })?;
+        Ok(Gated {
+            listener,
+            place: self.place,
+        })
+    }
+}
+
+fn program(index: usize, bytes: &[u8]) -> Result<Vec<libc::sock_filter>, ConfineError> {
+    let (instructions, rest) = bytes.as_chunks::<8>();
+    if !rest.is_empty() || !(1..=MAX_INSTRUCTIONS).contains(&instructions.len()) {
+        return Err(ConfineError::FilterLength {
+            index,
+            bytes: bytes.len(),
+        });
+    }
+    Ok(instructions.iter().map(instruction).collect())
 }
 
 fn instruction(bytes: &[u8; 8]) -> libc::sock_filter {
@@ -39,16 +89,20 @@ fn instruction(bytes: &[u8; 8]) -> libc::sock_filter {
     }
 }
 
-impl Fenced {
-    pub(super) fn filter(self, filters: &Filters) -> Result<Confined, ConfineError> {
-        for (index, program) in filters.0.iter().enumerate() {
-            install(program).map_err(|source| ConfineError::Filter { index, source })?;
-        }
-        Ok(Confined(PhantomData))
-    }
+/// Installs a program with a listener. Older kernels (before 5.19) let a signal other than a
+/// deadly one interrupt the wait for an answer; nobody sends a worker any.
+pub(crate) fn install_gate(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let flags = listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let answer = match install(program, flags) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => install(program, listen),
+        other => other,
+    };
+    // SAFETY: with these flags the kernel answers a descriptor that it has just made.
+    answer.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn install(program: &[libc::sock_filter]) -> io::Result<()> {
+fn install(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<i32> {
     let len = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog {
         len,
@@ -60,14 +114,14 @@ fn install(program: &[libc::sock_filter]) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0_u64,
+            flags,
             &raw const program,
         )
     };
-    if answer != 0 {
+    if answer < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    i32::try_from(answer).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -77,19 +131,28 @@ mod tests {
     #[test]
     fn programs_of_a_length_the_kernel_would_not_take_are_refused_by_number() {
         for bytes in [0, 7, 9, 8 * (MAX_INSTRUCTIONS + 1)] {
-            let programs = [vec![0; 8], vec![0; bytes]];
-            let error = Filters::check(&programs).err().unwrap();
+            let confinement = Confinement {
+                soft: vec![vec![0; 8], vec![0; bytes]],
+                gate: vec![0; 8],
+                ..Confinement::default()
+            };
+            let error = confinement.check_programs().unwrap_err();
             assert!(
                 matches!(error, ConfineError::FilterLength { index: 1, bytes: b } if b == bytes),
                 "{error}"
             );
         }
-        assert!(Filters::check(&[vec![0; 8 * MAX_INSTRUCTIONS]]).is_ok());
+        let confinement = Confinement {
+            gate: vec![0; 8 * MAX_INSTRUCTIONS],
+            ..Confinement::default()
+        };
+        assert!(confinement.check_programs().is_ok());
     }
 
     #[test]
-    fn no_program_at_all_is_refused() {
-        assert!(matches!(Filters::check(&[]), Err(ConfineError::NoFilter)));
+    fn no_gate_is_refused() {
+        let refused = Confinement::default().check_programs();
+        assert!(matches!(refused, Err(ConfineError::NoFilter)));
     }
 
     #[test]

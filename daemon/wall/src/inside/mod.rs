@@ -1,66 +1,125 @@
 //! The worker's face: give everything up, before any foreign code runs.
 //!
-//! [`confine`] goes through its stages in one order, and each stage can only be had from the one
-//! before: a process found alone, its limits lowered, new privileges renounced, its files fenced
-//! in, its system calls filtered. Only what is needed later is still possible after each. The
-//! [`Confined`] at the end is the permit to load a module.
+//! It goes through stages in one order, and each can only be had from the one before:
 //!
-//! Namespaces and the daemon's gate are not part of it yet; the first belong between the check
-//! and the limits, the second after the filters.
+//! | call                   | leaves behind                                                      |
+//! |------------------------|--------------------------------------------------------------------|
+//! | [`divide`]             | the namespaces; a second stage goes on, which dies with the daemon |
+//! | [`Divided::settle`]    | the file system, but for libraries and the module                  |
+//! | [`Settled::renounce`]  | capabilities, limits, new privileges, writable code                |
+//! | [`Renounced::fence`]   | files, by Landlock, and every descriptor that is not in the table  |
+//! | [`Fenced::gate`]       | system calls                                                       |
+//! | [`Gated::ship`]        | the gate itself, which is the daemon's from then on                |
+//!
+//! Only what is needed later is still possible after each. The [`Confined`] at the end is the
+//! permit to load a module.
 
 mod alone;
+mod divide;
 mod error;
 mod fence;
 mod filter;
+mod renounce;
+mod settle;
 
-use crate::Limit;
+use crate::{Limit, Namespace};
+pub use divide::{Stage, divide};
 pub use error::ConfineError;
-use filter::Filters;
+pub use filter::Gated;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+pub(crate) use divide::leave_namespaces;
+pub(crate) use fence::NEWEST as NEWEST_LANDLOCK;
+pub(crate) use filter::install_gate;
+pub(crate) use settle::Root;
 
 /// What is decided about this worker, as plain data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// Classic-BPF programs for system calls, in the order of installation, 8 bytes an
-    /// instruction. At least one.
-    pub filters: Vec<Vec<u8>>,
+    /// Namespaces to leave for new ones.
+    pub namespaces: Vec<Namespace>,
     /// Files and directories that may be read; a directory stands for all beneath it. What does
     /// not exist grants nothing and is passed over.
     pub readable: Vec<PathBuf>,
     /// Limits to lower to, soft and hard.
     pub limits: Vec<(Limit, u64)>,
+    /// Highest Landlock ABI to use.
+    pub landlock_abi: u32,
+    /// Whether to refuse memory that becomes executable (Linux 6.3).
+    pub mdwe: bool,
+    /// System libraries to load before the module, by soname.
+    pub preload: Vec<String>,
+    /// Classic-BPF programs that refuse with an error, in the order of installation, 8 bytes an
+    /// instruction.
+    pub soft: Vec<Vec<u8>>,
+    /// The program whose notifications the daemon answers.
+    pub gate: Vec<u8>,
+}
+
+impl Confinement {
+    fn leaves(&self, namespace: Namespace) -> bool {
+        self.namespaces.contains(&namespace)
+    }
+}
+
+/// Where the module is, now that its file is out of reach.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// Open where there is no file system of its own to copy the module to.
+    memory: Option<OwnedFd>,
+}
+
+impl Place {
+    /// What to load, for as long as this exists.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The second stage: in its namespaces, and dead as soon as the daemon is.
+#[derive(Debug)]
+pub struct Divided(PhantomData<*const ()>);
+
+/// In a file system of its own.
+#[derive(Debug)]
+pub struct Settled {
+    place: Place,
+    readable: Vec<PathBuf>,
+    proof: PhantomData<*const ()>,
+}
+
+/// Without capabilities, and never to gain any.
+#[derive(Debug)]
+pub struct Renounced {
+    place: Place,
+    readable: Vec<PathBuf>,
+    proof: PhantomData<*const ()>,
+}
+
+/// Landlock is in force.
+#[derive(Debug)]
+pub struct Fenced {
+    place: Place,
+    proof: PhantomData<*const ()>,
 }
 
 /// Proof that this process is confined: foreign code may run now.
 ///
 /// It stays on the thread that was confined; threads started afterwards inherit the confinement.
 #[derive(Debug)]
-pub struct Confined(PhantomData<*const ()>);
+pub struct Confined {
+    place: Place,
+    proof: PhantomData<*const ()>,
+}
 
-/// One thread, and no file descriptors but [`FDS`](crate::FDS).
-struct Alone(());
-/// Resource limits are lowered, and a crash is the kernel's matter alone.
-struct Limited(());
-/// `NO_NEW_PRIVS` is set.
-struct Renounced(());
-/// Landlock is in force.
-struct Fenced(());
-
-/// Confines this process for good.
-///
-/// Everything that can be refused is checked before the first thing that cannot be undone.
-///
-/// # Errors
-/// [`ConfineError`] names the step and the kernel's answer. The process may then be confined in
-/// part: it should end, and in no case load a module.
-pub fn confine(confinement: &Confinement) -> Result<Confined, ConfineError> {
-    let filters = Filters::check(&confinement.filters)?;
-    Alone::check()?
-        .limit(&confinement.limits)?
-        .renounce()?
-        .fence(&confinement.readable)?
-        .filter(&filters)
+impl Confined {
+    /// Where the module is. It can be given up once the module is loaded.
+    pub fn into_place(self) -> Place {
+        self.place
+    }
 }
 
 /// Ends this process at once, without destructors or exit handlers: those of the language
@@ -68,31 +127,4 @@ pub fn confine(confinement: &Confinement) -> Result<Confined, ConfineError> {
 pub fn leave(code: i32) -> ! {
     // SAFETY: _exit takes no memory and does not return.
     unsafe { libc::_exit(code) }
-}
-
-impl Alone {
-    fn limit(self, limits: &[(Limit, u64)]) -> Result<Limited, ConfineError> {
-        for (limit, value) in limits {
-            limit.set(*value).map_err(|source| ConfineError::Limit {
-                limit: limit.name(),
-                value: *value,
-                source,
-            })?;
-        }
-        // The language runtime's handlers for these look for a stack overflow and then need calls
-        // that will be gone: a plain crash would look like an attempt to break out.
-        for signal in [libc::SIGSEGV, libc::SIGBUS] {
-            // SAFETY: the default action runs no code of ours.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
-        Ok(Limited(()))
-    }
-}
-
-impl Limited {
-    fn renounce(self) -> Result<Renounced, ConfineError> {
-        rustix::thread::set_no_new_privs(true)
-            .map_err(|errno| ConfineError::NoNewPrivs(errno.into()))?;
-        Ok(Renounced(()))
-    }
 }

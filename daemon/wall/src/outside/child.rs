@@ -6,7 +6,7 @@ use rustix::process::{
 };
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Whether its system call filter killed it. `abort()` ends so too, since it goes through
-    /// calls that no profile allows.
+    /// Whether its system call filter killed it, as for calls in another architecture's way. For
+    /// all others the filter asks the daemon.
     pub fn is_violation(self) -> bool {
         matches!(self, Exit::Signaled { signal, .. } if signal == libc::SIGSYS)
     }
@@ -37,8 +37,8 @@ impl fmt::Display for Exit {
             Exit::Signaled { signal, .. } => match signal {
                 libc::SIGSYS => write!(
                     f,
-                    "killed by its system call filter (SIGSYS): it asked for something outside its \
-                     profile, or called abort()"
+                    "killed by its system call filter (SIGSYS): it made a call in another \
+                     architecture's way"
                 ),
                 libc::SIGSEGV => write!(f, "crashed (SIGSEGV)"),
                 libc::SIGBUS => write!(f, "crashed (SIGBUS)"),
@@ -64,6 +64,23 @@ impl Child {
     pub(super) fn new(pid: Pid, pidfd: OwnedFd) -> Child {
         let exit = None;
         Child { pid, pidfd, exit }
+    }
+
+    /// The process behind `pidfd`, once it is known to be this daemon's own child.
+    ///
+    /// # Errors
+    /// It is no pidfd, or of another's child: nothing to take over.
+    pub fn adopt(pidfd: OwnedFd) -> io::Result<Child> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(pidfd.as_fd()), look)?;
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+        let pid = info
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+            .filter(|number| *number > 0)
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("the kernel does not tell its number"))?;
+        Ok(Child::new(pid, pidfd))
     }
 
     /// Its process number, for messages and `/proc`. Reused by the kernel once it is reaped.

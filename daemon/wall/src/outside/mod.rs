@@ -1,10 +1,16 @@
 //! The daemon's face: spawn a worker, hold it, look at it from outside.
 
 mod child;
+mod features;
+mod listener;
+mod maps;
 mod observe;
 mod spawn;
 mod start;
 
 pub use child::{Child, Exit};
-pub use observe::{Observed, landlock_abi};
-pub use spawn::{SpawnError, SpawnRequest, Spawner};
+pub use features::{Features, worker_user};
+pub use listener::{Answer, Listener, Notification};
+pub use maps::Maps;
+pub use observe::{Observed, landlock_abi, own_namespaces};
+pub use spawn::{SpawnError, SpawnRequest, Spawner, User};

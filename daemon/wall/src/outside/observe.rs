@@ -1,5 +1,6 @@
 //! How a worker is confined, in the kernel's words and not in its own.
 
+use crate::{Limit, Namespace};
 use std::fs;
 use std::path::PathBuf;
 
@@ -16,6 +17,16 @@ pub struct Observed {
     pub seccomp_filters: Option<u32>,
     /// How many threads it has.
     pub threads: Option<u32>,
+    /// All capabilities it has or could have: effective, permitted, inheritable, ambient, bounding.
+    pub capabilities: Option<u64>,
+    /// Its user id, as the kernel and we see it.
+    pub uid: Option<u32>,
+    /// Its number in each pid namespace, the outermost first.
+    pub pids: Option<Vec<i32>>,
+    /// What is done against speculation past stores.
+    pub speculation: Option<String>,
+    /// Its resource limits; the soft one where they differ. The highest value: unlimited.
+    pub limits: Option<Vec<(Limit, u64)>>,
     /// Its file descriptors in ascending order, and what each refers to.
     pub fds: Option<Vec<(i32, PathBuf)>>,
 }
@@ -24,19 +35,62 @@ impl Observed {
     /// Looks at the process `pid` now.
     pub fn of(pid: i32) -> Observed {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| {
-            let of_line =
-                |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().parse());
-            status.lines().find_map(of_line)?.ok()
+        let text = |name: &str| {
+            let of_line = |line: &'_ str| {
+                let rest = line.strip_prefix(name)?.strip_prefix(':')?;
+                Some(rest.trim().to_owned())
+            };
+            status.lines().find_map(of_line)
         };
+        let number = |name: &str| text(name)?.parse().ok();
+        let sets = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+        let mask = |name: &str| u64::from_str_radix(&text(name)?, 16).ok();
         Observed {
-            no_new_privs: field("NoNewPrivs").map(|value: u32| value == 1),
-            seccomp: field("Seccomp"),
-            seccomp_filters: field("Seccomp_filters"),
-            threads: field("Threads"),
+            no_new_privs: number("NoNewPrivs").map(|value: u32| value == 1),
+            seccomp: number("Seccomp"),
+            seccomp_filters: number("Seccomp_filters"),
+            threads: number("Threads"),
+            capabilities: sets.iter().try_fold(0, |all, name| Some(all | mask(name)?)),
+            uid: text("Uid").and_then(|ids| ids.split_whitespace().next()?.parse().ok()),
+            pids: text("NSpid")
+                .and_then(|ids| ids.split_whitespace().map(|id| id.parse().ok()).collect()),
+            speculation: text("Speculation_Store_Bypass"),
+            limits: limits(pid),
             fds: fds(pid),
         }
     }
+}
+
+/// For each of `kinds` whether the process `pid` has one of its own, that is: another than ours.
+/// `None` where the kernel does not tell, as of a process that does not want to be looked into.
+pub fn own_namespaces(pid: i32, kinds: &[Namespace]) -> Vec<(Namespace, Option<bool>)> {
+    let link = |process: &str, kind: Namespace| {
+        fs::read_link(format!("/proc/{process}/ns/{}", kind.link())).ok()
+    };
+    kinds
+        .iter()
+        .map(|kind| {
+            let (ours, its) = (link("self", *kind), link(&pid.to_string(), *kind));
+            (*kind, ours.zip(its).map(|(ours, its)| ours != its))
+        })
+        .collect()
+}
+
+/// `/proc/PID/limits`, whose columns have fixed widths and names with blanks.
+fn limits(pid: i32) -> Option<Vec<(Limit, u64)>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let limit = |line: &str| {
+        let (limit, rest) = Limit::ALL
+            .into_iter()
+            .find_map(|limit| Some((limit, line.strip_prefix(limit.label())?)))?;
+        let soft = rest.split_whitespace().next()?;
+        let value = match soft {
+            "unlimited" => u64::MAX,
+            number => number.parse().ok()?,
+        };
+        Some((limit, value))
+    };
+    Some(text.lines().filter_map(limit).collect())
 }
 
 fn fds(pid: i32) -> Option<Vec<(i32, PathBuf)>> {

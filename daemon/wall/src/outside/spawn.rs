@@ -25,6 +25,26 @@ pub struct SpawnRequest {
     pub stderr: OwnedFd,
     /// Its stack limit in bytes; a lower hard limit of the daemon's own is kept.
     pub stack: u64,
+    /// Whom it runs as; `None`: as the daemon. Only a privileged daemon can choose, and should:
+    /// root's files would be the worker's by ownership, and no limit of processes holds for root.
+    pub user: Option<User>,
+}
+
+/// A user without other groups than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+impl User {
+    /// Who owns nothing, by convention.
+    pub const NOBODY: User = User {
+        uid: 65534,
+        gid: 65534,
+    };
 }
 
 /// Why a worker did not start.

@@ -5,7 +5,7 @@
 //! all it needs is laid out before.
 
 use super::child::Child;
-use super::spawn::{SpawnError, SpawnRequest};
+use super::spawn::{SpawnError, SpawnRequest, User};
 use crate::{ENVIRONMENT, FD_CONTROL, FD_NULL, FD_STDERR, FD_STDOUT, Limit};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -23,11 +23,16 @@ use std::ptr;
 const PARKED: RawFd = 16;
 /// Where the new process reports a failure until exec closes it.
 const FD_FAILURE: RawFd = FD_CONTROL + 1;
+/// The program, until exec closes it.
+const FD_PROGRAM: RawFd = FD_FAILURE + 1;
+/// More capabilities than any kernel has.
+const CAPABILITIES: libc::c_ulong = 64;
 
 /// What the new process does, in order. Its failure comes back as the position here.
 #[derive(Clone, Copy)]
 enum Step {
     Session,
+    User,
     DeathSignal,
     Descriptors,
     CloseRange,
@@ -37,8 +42,9 @@ enum Step {
 }
 
 /// Each step in words, by its number.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "cannot start a session of its own",
+    "cannot become its user",
     "cannot tie it to the daemon's life",
     "cannot place its descriptors",
     "cannot close the daemon's descriptors (close_range, Linux 5.9)",
@@ -49,7 +55,7 @@ const STEPS: [&str; 7] = [
 
 /// All that the new process needs, by value or by pointers into memory that the caller keeps.
 struct Plan {
-    program: *const libc::c_char,
+    program: RawFd,
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
     null: RawFd,
@@ -58,6 +64,7 @@ struct Plan {
     failure: RawFd,
     daemon: libc::pid_t,
     stack: libc::rlimit,
+    user: Option<User>,
 }
 
 /// Blocks all signals on this thread: a copy of it must never run a handler of the daemon's.
@@ -83,12 +90,16 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
             source,
         }
     };
-    // The new process changes its directory before exec.
-    let path = std::path::absolute(&request.program).map_err(failed("cannot be located"))?;
     let argv = c_strings(
         &program,
-        [path.into_os_string()].into_iter().chain(request.args),
+        [program.clone().into_os_string()]
+            .into_iter()
+            .chain(request.args),
     )?;
+    // Opened here: where it lies need not be open to the worker's user.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&program, flags, Mode::empty())
+        .map_err(|errno| failed(STEPS[Step::Exec as usize])(errno.into()))?;
     let argv_pointers = pointers(argv.iter().map(|arg| arg.as_ptr()));
     let envp_pointers = pointers(ENVIRONMENT.iter().map(|var| var.as_ptr()));
 
@@ -100,13 +111,14 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
             park(request.stderr)?,
             park(request.control)?,
             park(failure)?,
+            park(opened)?,
         ];
         Ok((parked, report, Limit::Stack.lowered(request.stack)?))
     };
     let (parked, report, stack) = prepare().map_err(failed("cannot prepare its descriptors"))?;
-    let [null, stderr, control, failure] = parked.each_ref().map(OwnedFd::as_raw_fd);
+    let [null, stderr, control, failure, program_fd] = parked.each_ref().map(OwnedFd::as_raw_fd);
     let plan = Plan {
-        program: argv_pointers[0],
+        program: program_fd,
         argv: argv_pointers.as_ptr(),
         envp: envp_pointers.as_ptr(),
         null,
@@ -115,6 +127,7 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
         failure,
         daemon: rustix::process::getpid().as_raw_nonzero().get(),
         stack,
+        user: request.user,
     };
 
     // SAFETY: signals are blocked on this thread, and every pointer of the plan is into
@@ -235,6 +248,12 @@ unsafe fn steps(plan: &Plan) -> Step {
         if libc::setsid() < 0 {
             return Step::Session;
         }
+        if let Some(user) = plan.user
+            && !become_user(user)
+        {
+            return Step::User;
+        }
+        // A change of user would undo it.
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) != 0 {
             return Step::DeathSignal;
         }
@@ -255,10 +274,11 @@ unsafe fn steps(plan: &Plan) -> Step {
             || libc::dup2(plan.stderr, FD_STDERR) < 0
             || libc::dup2(plan.control, FD_CONTROL) < 0
             || libc::dup3(plan.failure, FD_FAILURE, libc::O_CLOEXEC) < 0
+            || libc::dup3(plan.program, FD_PROGRAM, libc::O_CLOEXEC) < 0
         {
             return Step::Descriptors;
         }
-        let first = (FD_FAILURE + 1) as libc::c_uint;
+        let first = (FD_PROGRAM + 1) as libc::c_uint;
         if libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0_u32) != 0 {
             return Step::CloseRange;
         }
@@ -271,7 +291,47 @@ unsafe fn steps(plan: &Plan) -> Step {
         let mut none = std::mem::MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
-        libc::execve(plan.program, plan.argv, plan.envp);
+        libc::syscall(
+            libc::SYS_execveat,
+            FD_PROGRAM,
+            c"".as_ptr(),
+            plan.argv,
+            plan.envp,
+            libc::AT_EMPTY_PATH,
+        );
         Step::Exec
+    }
+}
+
+/// Makes this process what a worker is before it executes its program: the same user, and one that
+/// may look into itself. For a throw-away process.
+pub(super) fn become_worker_user() -> Result<(), String> {
+    // SAFETY: the calling process is a fresh copy, so it has one thread.
+    let became = super::features::worker_user().is_none_or(|user| unsafe { become_user(user) });
+    let dumpable = rustix::process::DumpableBehavior::Dumpable;
+    if !became || rustix::process::set_dumpable_behavior(dumpable).is_err() {
+        let error = io::Error::last_os_error();
+        return Err(format!("it could not become what a worker is: {error}"));
+    }
+    Ok(())
+}
+
+/// Drops everything that root has: the bounding set first, which needs a capability. The plain
+/// calls are used, since those of the C library would look for other threads to tell.
+///
+/// # Safety
+/// As for [`become_worker`].
+unsafe fn become_user(User { uid, gid }: User) -> bool {
+    // SAFETY: these calls take numbers, and an empty list.
+    unsafe {
+        for capability in 0..CAPABILITIES {
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability) != 0 {
+                break;
+            }
+        }
+        let none = ptr::null::<libc::gid_t>();
+        libc::syscall(libc::SYS_setgroups, 0, none) == 0
+            && libc::syscall(libc::SYS_setresgid, gid, gid, gid) == 0
+            && libc::syscall(libc::SYS_setresuid, uid, uid, uid) == 0
     }
 }

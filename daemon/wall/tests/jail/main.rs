@@ -7,6 +7,7 @@
 //! Run as root it then runs everything again as an unprivileged user.
 
 mod confine;
+mod measure;
 mod modules;
 mod probe;
 mod spawn;
@@ -17,6 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use tempfile::TempDir;
 
 /// What each test promises, and the test.
 type Promise = (&'static str, fn());
@@ -50,6 +52,10 @@ fn main() -> ExitCode {
         }
         None => Some(modules::build()),
     };
+    if filter.is_some_and(|filter| filter == "measure") {
+        measure::run();
+        return again(own_modules.as_ref(), filter);
+    }
     let mut failed = 0;
     for (name, promise) in &chosen {
         print!("test {name} ... ");
@@ -63,13 +69,20 @@ fn main() -> ExitCode {
         chosen.len() - failed
     );
 
-    let mut success = failed == 0;
-    if let Some(modules) = own_modules
-        && rustix::process::geteuid().is_root()
-    {
-        success &= again_as_nobody(modules.path(), filter);
+    match again(own_modules.as_ref(), filter) {
+        again if failed == 0 => again,
+        _ => ExitCode::FAILURE,
     }
-    ExitCode::from(u8::from(!success))
+}
+
+/// As root, the same once more as an unprivileged user.
+fn again(own_modules: Option<&TempDir>, filter: Option<&String>) -> ExitCode {
+    match own_modules {
+        Some(modules) if rustix::process::geteuid().is_root() => {
+            ExitCode::from(u8::from(!again_as_nobody(modules.path(), filter)))
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn again_as_nobody(modules: &Path, filter: Option<&String>) -> bool {

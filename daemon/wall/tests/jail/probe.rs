@@ -3,33 +3,59 @@
 //! Exit code 0: the attempt succeeded. An errno: it failed so. [`NOT_CONFINED`]: the jail was
 //! refused, and the reason is on stderr.
 
-use coldshoe_jail::{Arch, Profile};
-use coldshoe_wall::inside::{self, Confined, Confinement};
-use coldshoe_wall::{FD_CONTROL, Limit};
+use crate::worker::{DIVIDED, ENTERED, GATED, LOADED, READY, profile_of};
+use coldshoe_jail::Arch;
+use coldshoe_wall::inside::{self, ConfineError, Confined, Confinement, Stage};
+use coldshoe_wall::{FD_CONTROL, Limit, Namespace};
 use rustix::fd::BorrowedFd;
-use std::fs::OpenOptions;
-use std::io;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 pub const NOT_CONFINED: i32 = 200;
 pub const WRONG_ANSWER: i32 = 201;
+/// A filter that lets everything pass.
+const OPEN: [u8; 8] = [0x06, 0, 0, 0, 0, 0, 0xFF, 0x7F];
 
-/// The jail of the `single` profile, as the daemon would send it.
-pub fn confinement(readable: Vec<PathBuf>) -> Confinement {
-    let profile = Profile::builtin("single").expect("profile");
+/// The jail of a profile, as the daemon would send it. `open`: without its filters, so that the
+/// other layers can be seen; `open here`: without a file system of its own, too; `bare`: without any
+/// namespace.
+pub fn confinement(profile: &str) -> Confinement {
+    let profile_of = profile_of(profile);
+    let open = profile_of.name() != profile;
     let arch = Arch::host().expect("architecture");
-    let limits = profile.limits().inside().into_iter();
+    let programs = profile_of.compile(arch).expect("programs");
+    let limits = profile_of.limits();
+    let mut namespaces = Namespace::ALL.to_vec();
+    match profile {
+        "open here" => namespaces.retain(|kind| *kind != Namespace::Mount),
+        "bare" => namespaces.clear(),
+        _ => {}
+    }
     Confinement {
-        filters: profile.compile(arch).expect("programs").to_bytes(),
-        readable: profile
-            .readable()
-            .iter()
-            .map(PathBuf::from)
-            .chain(readable)
-            .collect(),
+        readable: profile_of.readable().iter().map(PathBuf::from).collect(),
         limits: limits
+            .inside()
+            .into_iter()
+            .chain([("nproc", limits.nproc())])
+            .filter(|(name, _)| profile != "bare" || *name != "nproc")
             .map(|(name, value)| (Limit::from_name(name).expect("limit"), value))
             .collect(),
+        namespaces,
+        landlock_abi: 10,
+        mdwe: true,
+        preload: Vec::new(),
+        soft: match open {
+            true => Vec::new(),
+            false => programs.soft.iter().map(|one| one.to_bytes()).collect(),
+        },
+        gate: match open {
+            true => OPEN.to_vec(),
+            false => programs.gate.to_bytes(),
+        },
     }
 }
 
@@ -39,29 +65,96 @@ pub fn run(args: &[String]) -> ! {
         ["describe"] => describe(),
         ["wait"] => wait(),
         ["refused", how] => refused(how),
-        ["free", attempt, rest @ ..] => attempted(attempt, rest),
-        ["confined", attempt, rest @ ..] => {
-            // The file of the module is the one path that a profile does not know.
-            let module = rest
-                .first()
-                .filter(|_| *attempt == "load")
-                .map(PathBuf::from);
-            match inside::confine(&confinement(module.into_iter().collect())) {
-                Ok(confined) => under(&confined, || attempted(attempt, rest)),
-                Err(error) => {
-                    eprintln!("{error}");
-                    NOT_CONFINED
-                }
+        ["free", "load and wait", path] => load(path.as_ref()).map_or_else(|code| code, |_| wait()),
+        ["free", attempt, rest @ ..] => {
+            let library = rest.first().filter(|_| *attempt == "load");
+            match library.map(|path| load(path.as_ref())).transpose() {
+                Ok(answer) => attempted(attempt, rest, answer),
+                Err(code) => code,
             }
         }
+        ["confined", profile, attempt, rest @ ..] => confined(profile, attempt, rest),
         _ => WRONG_ANSWER,
     };
     inside::leave(code)
 }
 
-/// What the proof of confinement is for: no foreign code before there is one.
-fn under(_: &Confined, attempt: impl FnOnce() -> i32) -> i32 {
-    attempt()
+/// Through all stages, with a module where the attempt is about one, and then the attempt.
+fn confined(profile: &str, attempt: &str, rest: &[&str]) -> i32 {
+    let library = rest.first().filter(|_| attempt == "load");
+    let module = in_memory(library.unwrap_or(&"/dev/null")).expect("the module");
+    let confined = match enter(&confinement(profile), module) {
+        Ok(Some(confined)) => confined,
+        Ok(None) => return 0,
+        Err(error) => {
+            eprintln!("{error}");
+            return NOT_CONFINED;
+        }
+    };
+    let place = confined.into_place();
+    let answer = match library.map(|_| load(place.path())).transpose() {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    if say(LOADED, None).is_err() || !go() {
+        return WRONG_ANSWER;
+    }
+    attempted(attempt, rest, answer)
+}
+
+/// A file's content, as the daemon gives it to a worker.
+fn in_memory(path: &str) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let mut memory = File::from(rustix::fs::memfd_create("module", flags)?);
+    io::copy(&mut File::open(path)?, &mut memory)?;
+    Ok(memory.into())
+}
+
+/// `None` in the first stage.
+fn enter(confinement: &Confinement, module: OwnedFd) -> Result<Option<Confined>, ConfineError> {
+    let divided = match inside::divide(confinement, &[module.as_fd()])? {
+        Stage::First(second) => {
+            let _ = say(DIVIDED, Some(second.as_fd()));
+            return Ok(None);
+        }
+        Stage::Second(divided) => divided,
+    };
+    let maps = divided.maps()?;
+    if say(ENTERED, Some(maps.as_fd())).is_err() || !go() {
+        inside::leave(WRONG_ANSWER);
+    }
+    drop(maps);
+    let gated = divided
+        .settle(confinement, module)?
+        .renounce(confinement)?
+        .fence(confinement)?
+        .gate(confinement)?;
+    match gated.ship(|listener| say(GATED, Some(listener))) {
+        Ok(confined) => Ok(Some(confined)),
+        Err(_) => inside::leave(WRONG_ANSWER),
+    }
+}
+
+fn say(word: u8, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let fds: Vec<_> = fd.into_iter().collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    let data = [word];
+    sendmsg(
+        control(),
+        &[IoSlice::new(&data)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// Waits to be let on; `false` if nobody is there any more.
+fn go() -> bool {
+    rustix::io::read(control(), &mut [0]) == Ok(1)
 }
 
 fn control() -> BorrowedFd<'static> {
@@ -70,11 +163,9 @@ fn control() -> BorrowedFd<'static> {
 }
 
 fn wait() -> i32 {
-    let mut byte = [0];
-    let told = rustix::io::write(control(), &[1]);
-    match told.and_then(|_| rustix::io::read(control(), &mut byte)) {
-        Ok(_) => 0,
-        Err(errno) => errno.raw_os_error(),
+    match say(READY, None) {
+        Ok(()) if go() => 0,
+        _ => WRONG_ANSWER,
     }
 }
 
@@ -108,10 +199,11 @@ fn describe() -> i32 {
 
 /// Ways in which confinement itself must fail. Exit code 0: it did not.
 fn refused(how: &str) -> i32 {
-    let mut confinement = confinement(Vec::new());
+    let mut confinement = confinement("single");
+    let module = File::open("/dev/null").expect("the module");
     let mut kept = None;
     match how {
-        "surplus fd" => kept = Some(std::fs::File::open("/dev/zero")),
+        "surplus fd" => kept = Some(File::open("/dev/zero")),
         "missing fd" => {
             // SAFETY: nothing here owns descriptor 0.
             unsafe { libc::close(0) };
@@ -123,10 +215,11 @@ fn refused(how: &str) -> i32 {
                 }
             });
         }
-        "broken filter" => confinement.filters.insert(0, vec![0xFF; 16]),
+        "no gate" => confinement.gate.clear(),
+        "broken filter" => confinement.soft.insert(0, vec![0xFF; 16]),
         _ => return WRONG_ANSWER,
     }
-    let result = inside::confine(&confinement);
+    let result = enter(&confinement, module.into());
     drop(kept);
     match result {
         Ok(_) => 0,
@@ -137,10 +230,13 @@ fn refused(how: &str) -> i32 {
     }
 }
 
-fn attempted(attempt: &str, args: &[&str]) -> i32 {
+/// `module`: what was loaded before, where the attempt is about a module.
+fn attempted(attempt: &str, args: &[&str], module: Option<Run>) -> i32 {
     let result = match attempt {
         "wait" => return wait(),
-        "load" => return load(args.first().unwrap_or(&"")),
+        "load" => return answers(module),
+        "is first" => return i32::from(rustix::process::getpid().as_raw_nonzero().get() != 1),
+        "has no network" => return i32::from(interfaces() != 1),
         "open" => open(args, OpenOptions::new().read(true)),
         "create" => open(
             args,
@@ -159,6 +255,17 @@ fn attempted(attempt: &str, args: &[&str]) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => error.raw_os_error().unwrap_or(WRONG_ANSWER),
+    }
+}
+
+/// How many network interfaces there are: the loopback alone in a new namespace.
+fn interfaces() -> usize {
+    // SAFETY: the list ends with a zero index; it is freed by whoever asked, who ends at once.
+    unsafe {
+        let list = libc::if_nameindex();
+        (0..64)
+            .take_while(|index| !list.is_null() && (*list.add(*index)).if_index != 0)
+            .count()
     }
 }
 
@@ -219,6 +326,14 @@ fn call(name: &str) -> io::Result<()> {
             },
             "memfd" => i64::from(libc::memfd_create(c"x".as_ptr(), 0)),
             "signal parent" => i64::from(libc::kill(libc::getppid(), 0)),
+            // The daemon is the parent, whose number is 0 in a pid namespace.
+            "signal daemon" => i64::from(libc::kill(libc::getppid(), 0)),
+            "hostname" => i64::from(libc::sethostname(c"x".as_ptr(), 1)),
+            "mount" => {
+                let (fs, at) = (c"tmpfs".as_ptr(), c"/".as_ptr());
+                i64::from(libc::mount(fs, at, fs, 0, null))
+            }
+            "is dumpable" => i64::from(libc::prctl(libc::PR_GET_DUMPABLE)) - 1,
             "traceme" => libc::ptrace(libc::PTRACE_TRACEME, 0, null, null),
             "dup" => i64::from(libc::dup(FD_CONTROL)),
             "undump" => i64::from(libc::prctl(libc::PR_SET_DUMPABLE, 1)),
@@ -258,23 +373,29 @@ fn getpid_by_int_0x80() -> i32 {
     pid
 }
 
-/// Loads a module and calls its `run`, which answers 42.
-fn load(path: &str) -> i32 {
+type Run = unsafe extern "C" fn() -> i32;
+
+/// Loads a module. What it loads it keeps.
+fn load(path: &std::path::Path) -> Result<Run, i32> {
     // SAFETY: the module is foreign code; it can do to this process what it likes.
-    let answer = unsafe {
+    let run = unsafe {
         libloading::Library::new(path).and_then(|module| {
-            let run = module.get::<unsafe extern "C" fn() -> i32>(b"run")?;
-            let answer = run();
+            let run = *module.get::<Run>(b"run")?;
             std::mem::forget(module);
-            Ok(answer)
+            Ok(run)
         })
     };
-    match answer {
-        Ok(42) => 0,
-        Ok(_) => WRONG_ANSWER,
-        Err(error) => {
-            eprintln!("{error}");
-            WRONG_ANSWER
-        }
+    run.map_err(|error| {
+        eprintln!("{error}");
+        WRONG_ANSWER
+    })
+}
+
+/// Calls a module's `run`, which answers 42.
+fn answers(run: Option<Run>) -> i32 {
+    // SAFETY: as for loading it.
+    match run.map(|run| unsafe { run() }) {
+        Some(42) => 0,
+        _ => WRONG_ANSWER,
     }
 }

@@ -1,8 +1,9 @@
 //! Promises about spawning.
 
 use crate::Promise;
-use crate::worker::{STACK, request, run, spawn_by};
-use coldshoe_wall::outside::{Exit, Observed, SpawnError, Spawner, landlock_abi};
+use crate::worker::{STACK, request, run_free, spawn_by};
+use coldshoe_jail::{Feature, Grade};
+use coldshoe_wall::outside::{Exit, Features, Observed, SpawnError, Spawner, User, landlock_abi};
 use std::sync::mpsc;
 
 pub const PROMISES: &[Promise] = &[
@@ -25,7 +26,12 @@ pub const PROMISES: &[Promise] = &[
     ),
     ("an_argument_with_a_nul_byte_is_refused", nul_argument),
     ("many_workers_start_and_end", many),
+    (
+        "a_program_that_only_the_daemon_can_reach_runs_as_another_user",
+        out_of_reach,
+    ),
     ("the_kernel_tells_its_landlock_abi", abi),
+    ("what_the_kernel_can_do_is_found_out_by_trying", features),
 ];
 
 fn lines(output: &str, key: &str) -> Vec<String> {
@@ -38,7 +44,7 @@ fn manifest() {
     let worker = spawn_by(&spawner, &["describe"]);
     worker.ready();
     let observed = Observed::of(worker.child.pid());
-    rustix::io::write(&worker.control, &[1]).unwrap();
+    worker.go();
     let end = worker.end();
     assert_eq!(end.exit, Exit::Exited(0), "{}", end.output);
 
@@ -131,7 +137,7 @@ fn reply_ignored() {
 
 fn ends() {
     assert_eq!(
-        run(&["free", "open", "/nowhere"]).exit,
+        run_free(&["open", "/nowhere"]).exit,
         Exit::Exited(libc::ENOENT)
     );
     let spawner = Spawner::start().unwrap();
@@ -148,7 +154,7 @@ fn after_the_end() {
     let mut worker = spawn_by(&spawner, &["wait"]);
     worker.ready();
     assert_eq!(worker.child.try_wait().unwrap(), None);
-    rustix::io::write(&worker.control, &[1]).unwrap();
+    worker.go();
     let exit = worker.child.wait().unwrap();
     assert_eq!(exit, Exit::Exited(0));
     worker.child.kill().unwrap();
@@ -173,6 +179,28 @@ fn no_program() {
     }
 }
 
+/// Only root can be another user; to everybody else the promise is empty.
+fn out_of_reach() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let closed = tempfile::tempdir().unwrap();
+    let program = closed.path().join("worker");
+    std::fs::copy("/proc/self/exe", &program).unwrap();
+    let spawner = Spawner::start().unwrap();
+    let (mut request, control, _output) = request(&["wait"]);
+    request.program = program;
+    request.user = Some(User::NOBODY);
+    let child = spawner.spawn_and_wait(request).unwrap();
+    assert_eq!(rustix::io::read(&control, &mut [0]), Ok(1), "it is ready");
+    let observed = Observed::of(child.pid());
+    assert_eq!(observed.uid, Some(User::NOBODY.uid));
+    assert_eq!(observed.capabilities, Some(0));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    assert_eq!(lines(&status, "Groups:"), [""]);
+    assert_eq!(lines(&status, "Gid:"), ["65534\t65534\t65534\t65534"]);
+}
+
 fn nul_argument() {
     let spawner = Spawner::start().unwrap();
     let (request, _control, _output) = request(&["a\0b"]);
@@ -186,7 +214,7 @@ fn many() {
     let workers: Vec<_> = (0..16).map(|_| spawn_by(&spawner, &["wait"])).collect();
     for worker in &workers {
         worker.ready();
-        rustix::io::write(&worker.control, &[1]).unwrap();
+        worker.go();
     }
     for worker in workers {
         assert_eq!(worker.end().exit, Exit::Exited(0));
@@ -200,4 +228,21 @@ fn abi() {
         landlock_abi().is_some(),
         "these tests need a kernel with Landlock"
     );
+}
+
+fn features() {
+    let found = Features::probe();
+    assert_eq!(Some(found.landlock_abi()), landlock_abi());
+    let needed = Feature::ALL
+        .into_iter()
+        .filter(|feature| feature.grade() != Grade::Reported);
+    for feature in needed {
+        let support = found.support(feature.name());
+        assert_eq!(support, Some(Ok(())), "{feature}; these tests need it");
+    }
+    assert_eq!(found.namespaces().len(), 6);
+    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    Features::probe();
+    let after = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    assert_eq!(before, after, "no descriptor is left");
 }

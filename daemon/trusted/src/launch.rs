@@ -1,0 +1,361 @@
+//! From nothing to a worker with a loaded module, step by step, all before one deadline.
+//!
+//! The worker comes in two stages that speak on one socket, see `worker.proto`: messages are known
+//! by their kind. Whenever this is given up half-way nothing is left behind: [`Nascent`] sees to
+//! it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed};
+use coldshoe_control::{Received, RecvError, SendError};
+use coldshoe_wall::Namespace;
+use coldshoe_wall::outside::{Child, Maps, SpawnRequest, own_namespaces};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, shutdown, socketpair,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::channel::{Channel, watch};
+use crate::fault::{Fault, failed};
+use crate::gate::Keeper;
+use crate::jailer::Jailer;
+use crate::module_log;
+use crate::worker::{Refusal, unasked};
+
+const DOING: &str = "while loading";
+/// The serial of the first request.
+const SERIAL: u32 = 1;
+/// Patience with a first stage that is not wanted any more: it takes milliseconds.
+const FAREWELL: Timespec = Timespec {
+    tv_sec: 2,
+    tv_nsec: 0,
+};
+
+/// A worker that is confined, with its module loaded.
+pub(crate) struct Launched {
+    pub(crate) child: Child,
+    pub(crate) channel: Channel,
+    pub(crate) keeper: Keeper,
+    pub(crate) about: Loaded,
+    pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
+    pub(crate) serial: u32,
+}
+
+/// Starts a worker for `assignment` with the descriptors `fds`, and waits until its module is
+/// loaded. `place` is told the number of the first process before it does anything, so that what
+/// comes of it stays where it is put.
+pub(crate) async fn launch(
+    jailer: &Jailer,
+    module: &str,
+    assignment: Assignment,
+    fds: &[BorrowedFd<'_>],
+    place: impl FnOnce(i32),
+) -> Result<Launched, Refusal> {
+    let limit = jailer.timeouts.load;
+    let deadline = Instant::now() + limit;
+    let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
+    let (first, ours) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
+    let nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
+    place(nascent.first_pid());
+    let launching = Launching {
+        jailer,
+        module,
+        nascent,
+    };
+    match timeout_at(deadline, launching.go(assignment, fds)).await {
+        Ok(launched) => launched,
+        Err(_) => Err(Refusal::Fault(Fault::late(module, DOING, limit))),
+    }
+}
+
+/// The second stage as it was seen.
+struct Sight {
+    namespaces: Vec<(Namespace, Option<bool>)>,
+    maps: Maps,
+    pidfd: OwnedFd,
+}
+
+struct Launching<'a> {
+    jailer: &'a Jailer,
+    module: &'a str,
+    nascent: Nascent,
+}
+
+impl Launching<'_> {
+    async fn go(
+        mut self,
+        assignment: Assignment,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Launched, Refusal> {
+        let order = Envelope::new(SERIAL, assignment);
+        self.send(&order, fds).await?;
+        let maps = self.divide().await?;
+        let Sight {
+            namespaces,
+            maps,
+            pidfd,
+        } = self.look(maps)?;
+        self.send(&Envelope::new(SERIAL, Proceed {}), &[]).await?;
+        let listener = match self.hear().await? {
+            (Body::Gated(_), Some(listener)) => listener,
+            (other, _) => return Err(self.unasked(&other)),
+        };
+        let rules = self.jailer.rules.clone();
+        let keeper = Keeper::start(listener, maps, pidfd, rules).map_err(|why| self.unable(why))?;
+        let about = match self.loaded().await {
+            // What the gate saw is the reason of whatever else is seen.
+            Err(refusal) => return Err(self.blame(&keeper).unwrap_or(refusal)),
+            Ok(about) => about,
+        };
+        keeper.flip();
+        let Nascent {
+            ref mut second,
+            ref mut channel,
+            ..
+        } = self.nascent;
+        let (Some(child), Some(channel)) = (second.take(), channel.take()) else {
+            return Err(self.unable("its second stage is missing"));
+        };
+        Ok(Launched {
+            child,
+            channel,
+            keeper,
+            about,
+            namespaces,
+            serial: SERIAL,
+        })
+    }
+
+    /// Waits until the second stage is there and stands in its namespaces, and the first has
+    /// ended. The stages run side by side, so any of these may come first.
+    async fn divide(&mut self) -> Result<OwnedFd, Refusal> {
+        let mut maps = None;
+        while self.nascent.second.is_none() || maps.is_none() {
+            match self.hear().await? {
+                (Body::Divided(_), Some(pidfd)) if self.nascent.second.is_none() => {
+                    let second = Child::adopt(pidfd).map_err(|why| self.unable(why))?;
+                    self.nascent.adopt(second).map_err(|why| self.unable(why))?;
+                }
+                (Body::Entered(_), Some(fd)) if maps.is_none() => maps = Some(fd),
+                (other, _) => return Err(self.unasked(&other)),
+            }
+        }
+        self.nascent.first_ended().await;
+        maps.ok_or_else(|| self.unable("its memory map is missing"))
+    }
+
+    /// Looks at the second stage from outside, while the kernel still lets us.
+    fn look(&self, maps: OwnedFd) -> Result<Sight, Refusal> {
+        let Some(second) = &self.nascent.second else {
+            return Err(self.unable("its second stage is missing"));
+        };
+        let pid = second.pid();
+        let namespaces = own_namespaces(pid, &self.jailer.namespaces);
+        let shared = |(kind, own): &(Namespace, Option<bool>)| match own {
+            Some(false) => Some(kind.name()),
+            _ => None,
+        };
+        if let Some(kind) = namespaces.iter().find_map(shared) {
+            return Err(self.unable(format!("its {kind} namespace is ours")));
+        }
+        let maps = Maps::new(maps, pid).map_err(|why| self.unable(why))?;
+        let pidfd = second.pidfd().map_err(|why| self.unable(why))?;
+        Ok(Sight {
+            namespaces,
+            maps,
+            pidfd,
+        })
+    }
+
+    async fn loaded(&mut self) -> Result<Loaded, Refusal> {
+        match self.hear().await? {
+            (Body::Loaded(about), _) => Ok(about),
+            (other, _) => Err(self.unasked(&other)),
+        }
+    }
+
+    /// The next message, with its descriptor if it has one.
+    async fn hear(&mut self) -> Result<(Body, Option<OwnedFd>), Refusal> {
+        let said = match &self.nascent.channel {
+            Some(channel) => tokio::select! {
+                biased;
+                said = channel.recv::<Envelope>() => said,
+                // Last words may have been sent right before the end.
+                () = self.nascent.ended() => channel.try_recv(),
+            },
+            None => Err(RecvError::Closed),
+        };
+        match said {
+            Ok(Received {
+                message:
+                    Envelope {
+                        body: Some(Body::Failed(reason)),
+                        ..
+                    },
+                ..
+            }) => Err(self.failed(&reason)),
+            Ok(Received {
+                message: Envelope {
+                    body: Some(body), ..
+                },
+                fds,
+            }) => Ok((body, fds.into_iter().next())),
+            Ok(_) | Err(RecvError::Closed | RecvError::WouldBlock) => Err(self.end().await),
+            Err(error) => Err(Refusal::Fault(Fault::protocol(self.module, error))),
+        }
+    }
+
+    async fn send(&mut self, message: &Envelope, fds: &[BorrowedFd<'_>]) -> Result<(), Refusal> {
+        let sent = match &self.nascent.channel {
+            Some(channel) => channel.send(message, fds).await,
+            None => Err(SendError::Closed),
+        };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(SendError::Closed) => Err(self.end().await),
+            Err(error) => Err(self.unable(error)),
+        }
+    }
+
+    /// The fault of a stage whose process has ended, or is about to.
+    async fn end(&mut self) -> Refusal {
+        let patience = Instant::now() + self.jailer.timeouts.order;
+        let _ = timeout_at(patience, self.nascent.ended()).await;
+        let child = self.nascent.second.as_mut().or(self.nascent.first.as_mut());
+        let fault = match child.map(Child::try_wait) {
+            Some(Ok(Some(exit))) => Fault::ended(self.module, exit, DOING),
+            Some(Err(error)) => Fault::launch(self.module, error),
+            _ => Fault::protocol(self.module, "it closed its control socket"),
+        };
+        Refusal::Fault(fault)
+    }
+
+    fn blame(&self, keeper: &Keeper) -> Option<Refusal> {
+        let broken = keeper.broken()?;
+        let fault = Fault::broken(self.module, &broken, DOING, &self.jailer.profile);
+        Some(Refusal::Fault(fault))
+    }
+
+    fn failed(&self, reason: &Failed) -> Refusal {
+        Refusal::Verb(failed(self.module, reason))
+    }
+
+    fn unable(&self, why: impl std::fmt::Display) -> Refusal {
+        Refusal::Fault(Fault::launch(self.module, why))
+    }
+
+    fn unasked(&self, body: &Body) -> Refusal {
+        Refusal::Fault(unasked(self.module, body))
+    }
+}
+
+/// Processes on their way. Dropping it leaves none of them behind.
+struct Nascent {
+    first: Option<Child>,
+    first_ended: AsyncFd<OwnedFd>,
+    second: Option<Child>,
+    second_ended: Option<AsyncFd<OwnedFd>>,
+    channel: Option<Channel>,
+}
+
+impl Nascent {
+    fn new(first: Child, ours: OwnedFd) -> std::io::Result<Self> {
+        Ok(Self {
+            first_ended: first.pidfd().and_then(watch)?,
+            first: Some(first),
+            second: None,
+            second_ended: None,
+            channel: Some(Channel::new(ours)?),
+        })
+    }
+
+    fn first_pid(&self) -> i32 {
+        self.first.as_ref().map_or(0, Child::pid)
+    }
+
+    fn adopt(&mut self, second: Child) -> std::io::Result<()> {
+        self.second_ended = Some(second.pidfd().and_then(watch)?);
+        self.second = Some(second);
+        Ok(())
+    }
+
+    /// Waits for the end of the first stage, and reaps it.
+    async fn first_ended(&mut self) {
+        let _ = self.first_ended.readable().await;
+        // Dropping it reaps.
+        self.first = None;
+    }
+
+    /// Resolves when the process that is to speak next has ended.
+    async fn ended(&self) {
+        let ended = self.second_ended.as_ref().unwrap_or(&self.first_ended);
+        let _ = ended.readable().await;
+    }
+}
+
+impl Drop for Nascent {
+    fn drop(&mut self) {
+        // The second stage dies with its handle; only a first one that runs may have made another
+        // that nobody holds yet.
+        let (Some(first), None, Some(channel)) = (self.first.take(), &self.second, &self.channel)
+        else {
+            return;
+        };
+        let Ok(socket) = channel.as_fd().try_clone_to_owned() else {
+            return;
+        };
+        let farewell = move || bury(&first, socket.as_fd());
+        if let Err(error) = std::thread::Builder::new().spawn(farewell) {
+            tracing::error!(%error, "a worker that was given up may be left behind");
+        }
+    }
+}
+
+/// Lets the first stage come to its end, and takes its second one with it. Killed half-way it could
+/// leave one that nobody knows.
+fn bury(first: &Child, socket: BorrowedFd<'_>) {
+    // Nothing comes any more: a stage that waits for a message ends.
+    let _ = shutdown(socket, Shutdown::Write);
+    let mut ended = [PollFd::new(first, PollFlags::IN)];
+    let _ = poll(&mut ended, Some(&FAREWELL));
+    while let Ok(Received { message, fds }) =
+        coldshoe_control::recv::<Envelope>(socket, RecvFlags::DONTWAIT)
+    {
+        if let (Some(Body::Divided(_)), Some(pidfd)) = (message.body, fds.into_iter().next()) {
+            // Dropping it kills and reaps.
+            drop(Child::adopt(pidfd));
+        }
+    }
+}
+
+async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .map_err(|error| format!("no socket pair: {error}"))?;
+    let (log, stderr) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("no pipe: {error}"))?;
+    rustix::io::ioctl_fionbio(&log, true).map_err(|error| format!("no pipe: {error}"))?;
+    let request = SpawnRequest {
+        program: jailer.program.clone(),
+        args: Vec::new(),
+        control: theirs,
+        stderr,
+        stack: jailer.stack,
+        user: jailer.user,
+    };
+    let (done, spawned) = oneshot::channel();
+    jailer.spawner.spawn(request, move |result| {
+        // If nobody waits any more, the child in the result is killed by being dropped.
+        let _ = done.send(result);
+    });
+    let child = spawned
+        .await
+        .map_err(|_| "the spawner thread is gone".to_owned())?
+        .map_err(|error| error.to_string())?;
+    tokio::spawn(module_log::pump(log, module.to_owned()));
+    Ok((child, ours))
+}

@@ -1,0 +1,7 @@
+//! `coldshoe-hostile`: the escape list, printed as a table.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coldshoe_hostile::main(coldshoe_hostile::As::Program)
+}
