@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::{Body, Envelope, Hello};
-use coldshoe_control::{Received, Receiver, RecvError, Trouble, send};
+use coldshoe_control::{Received, Receiver, RecvError, SendError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
@@ -63,16 +63,18 @@ impl Connection {
         let kind = body.kind();
         self.serial = self.serial.wrapping_add(1).max(1);
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-        send(self.socket.as_fd(), &Envelope::new(self.serial, body), &fds)?;
+        let request = Envelope::new(self.serial, body);
         let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = try_send(self.socket.as_fd(), &request, &fds) {
+            match error {
+                SendError::WouldBlock => self.sleep(kind, PollFlags::OUT, deadline)?,
+                error => return Err(error.into()),
+            }
+        }
         loop {
             let (serial, body, fds) = match self.receive() {
                 Err(RecvError::WouldBlock) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(Error::Late(kind, PATIENCE.as_secs()));
-                    }
-                    self.sleep(left);
+                    self.sleep(kind, PollFlags::IN, deadline)?;
                     continue;
                 }
                 received => received?,
@@ -126,16 +128,18 @@ impl Connection {
         }
     }
 
-    fn sleep(&self, time: Duration) {
+    /// Sleeps until the socket is ready. Whatever ends it, the caller tries again.
+    fn sleep(&self, asked: &'static str, event: PollFlags, deadline: Instant) -> Result<(), Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Late(asked, PATIENCE.as_secs()));
+        }
         let timeout = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
         };
-        // Whatever ends it, the caller looks at the socket and the clock again.
-        let _ = poll(
-            &mut [PollFd::new(&self.socket, PollFlags::IN)],
-            Some(&timeout),
-        );
+        let _ = poll(&mut [PollFd::new(&self.socket, event)], Some(&timeout));
+        Ok(())
     }
 }
 
