@@ -153,7 +153,10 @@ enum coldshoe_ipa_actuator {
 	COLDSHOE_IPA_WANT_FRAME_DURATION = 1 << 4,
 };
 
-/* Sensor and lens requests. The trusted side clamps or refuses them. */
+/*
+ * Sensor and lens requests. The trusted side clamps or refuses them, and applies those of one answer
+ * to the same frame: it holds the faster controls back.
+ */
 struct coldshoe_ipa_wanted {
 	uint32_t set;      /* enum coldshoe_ipa_actuator, or'ed */
 	uint32_t reserved; /* 0 */
