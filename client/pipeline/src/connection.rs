@@ -68,6 +68,11 @@ impl Connection {
         while let Err(error) = try_send(self.socket.as_fd(), &request, &fds) {
             match error {
                 SendError::WouldBlock => self.sleep(kind, PollFlags::OUT, deadline)?,
+                // The daemon hung up, and may have said why.
+                SendError::Closed => match self.receive() {
+                    Ok((0, Body::Error(reason), _)) => return Err(Trouble::from(reason).into()),
+                    _ => return Err(error.into()),
+                },
                 error => return Err(error.into()),
             }
         }
