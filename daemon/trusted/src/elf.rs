@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 const HEADER: usize = 20;
 const CLASS_64: u8 = 2;
@@ -15,7 +18,13 @@ const MACHINES: [(u16, &str); 3] = [(62, "x86_64"), (183, "aarch64"), (243, "ris
 /// Says why the file cannot be a module for this machine.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     let mut header = [0; HEADER];
-    let mut file = File::open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
+    // Opening a pipe would wait for somebody to write to it.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+        .map_err(|error| format!("it cannot be opened: {error}"))?;
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
         return Err("it is not a regular file".into());
     }

@@ -1,4 +1,5 @@
 //! `coldshoed`: the daemon's command line.
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 
@@ -64,7 +65,8 @@ fn main() -> anyhow::Result<()> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::bind(config)?;
+    // Its three lines name the cause already: a chain of causes would only repeat it.
+    let server = Server::bind(config).map_err(|error| anyhow::anyhow!("{error}"))?;
     server
         .serve(async move {
             tokio::select! {

@@ -1,5 +1,6 @@
 //! The module: loading, checking its table, calling its verbs.
 
+use core::error::Error;
 use core::ffi::{c_char, c_void};
 use std::ffi::{CStr, CString};
 
@@ -143,11 +144,11 @@ fn open(load: &Load) -> Result<*const abi::Module, Failed> {
     // SAFETY: this runs foreign initialisers, which is what this confined process is for.
     let library = unsafe { Library::open(Some(&load.module), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| {
-        Failed::new(
-            Stage::Load,
-            "the dynamic loader refused the module",
-            &error.to_string(),
-        )
+        // What the loader itself said is in the source.
+        let said = error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        Failed::new(Stage::Load, "the dynamic loader refused the module", &said)
     })?;
     // SAFETY: the header gives the symbol this type.
     let entry = unsafe { library.get::<abi::EntryFn>(abi::ENTRY_SYMBOL.to_bytes_with_nul()) };
