@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::ops::Deref;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 
 use coldshoed::{Config, Server};
 use tokio::sync::oneshot;
 
-use crate::{Place, built, children};
+use crate::{PATIENCE, Place, built, children};
 
 /// A daemon in a thread of this process, for tests that need other timeouts or limits.
 #[derive(Debug)]
 pub struct Library {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Nothing comes through here: it breaks when the thread ends.
+    alive: Receiver<()>,
     place: Place,
 }
 
@@ -29,9 +32,11 @@ impl Library {
         config.worker = place.worker();
         fs::copy(built("coldshoe-worker"), &config.worker).expect("a copy of the worker");
         change(&mut config);
-        let (ready, bound) = std::sync::mpsc::channel();
+        let (ready, bound) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
+        let (living, alive) = mpsc::channel();
         let thread = thread::spawn(move || {
+            let _living = living;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
@@ -47,6 +52,7 @@ impl Library {
         Self {
             stop: Some(stop),
             thread: Some(thread),
+            alive,
             place,
         }
     }
@@ -73,9 +79,12 @@ impl Deref for Library {
 impl Drop for Library {
     fn drop(&mut self) {
         drop(self.stop.take());
-        let ended = self.thread.take().map(JoinHandle::join);
-        if !thread::panicking() {
-            assert!(matches!(ended, Some(Ok(()))), "the daemon panicked");
+        if thread::panicking() {
+            return;
         }
+        let end = self.alive.recv_timeout(PATIENCE);
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected), "it does not end");
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))), "the daemon panicked");
     }
 }

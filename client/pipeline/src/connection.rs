@@ -156,3 +156,30 @@ fn daemon_gone(error: &RecvError) -> Trouble {
         "restart coldshoed and open the session again",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coldshoe_control::client::{Error as Refusal, ErrorCode};
+    use rustix::net::socketpair;
+
+    #[test]
+    fn a_daemon_that_has_hung_up_is_asked_for_its_last_words() {
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, daemon) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let reason = Trouble::new(ErrorCode::Limit, "no room", "64 are there", "come back");
+        let last_words = Envelope::new(0, Refusal::from(reason.clone()));
+        try_send(daemon.as_fd(), &last_words, &[]).unwrap();
+        drop(daemon);
+        let mut connection = Connection {
+            socket,
+            receiver: Receiver::new(),
+            serial: 0,
+            fault: None,
+        };
+        let mut ask = || connection.ask(Hello::offer(&[], SOFTWARE).into(), &[]);
+        assert!(matches!(ask(), Err(Error::Refused(told)) if told == reason));
+        assert!(matches!(ask(), Err(Error::Send(SendError::Closed))));
+    }
+}

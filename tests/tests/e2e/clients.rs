@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 
 use coldshoe::ErrorCode;
 use coldshoe_control::client::{
-    Body, Close, Configure, Envelope, Error, Hello, OpenSession, Start, Stop,
+    Body, Close, Configure, Done, Envelope, Error, Hello, OpenSession, Start, Stop,
 };
 use coldshoe_control::{MAX_DATAGRAM, RecvError, Trouble};
 use coldshoe_tests::{
-    Daemon, Library, PATIENCE, Raw, Said, Segment, assert_serves, ends, frame, request, run_frame,
-    running, sensor, three_lines,
+    Daemon, Library, PATIENCE, Raw, Said, Segment, assert_serves, children, ends, frame, refused,
+    request, run_frame, running, sensor, three_lines,
 };
 use prost::Message;
 use rustix::fs::SealFlags;
@@ -356,7 +356,7 @@ fn a_session_follows_the_orders_of_its_own_client_only() {
 fn answers_of_the_daemon_are_out_of_place_from_a_client() {
     let daemon = Daemon::new();
     let mut client = Raw::greeted(&daemon.socket());
-    let done = coldshoe_control::client::Done { session: 1 };
+    let done = Done { session: 1 };
     let error = client.refused(done, &[]);
     says(
         error,
@@ -447,6 +447,22 @@ fn a_client_that_goes_away_in_a_frame_takes_the_worker_along() {
 }
 
 #[test]
+fn a_client_that_goes_away_in_a_verb_takes_the_worker_along() {
+    // The worker would live that long otherwise.
+    let daemon = Library::start(|config| config.timeouts.order = 100 * PATIENCE);
+    daemon.module("hangs", &[("IN_CONFIGURE", "hang()")]);
+    let mut client = Raw::greeted(&daemon.socket()).open(&daemon.open("hangs"));
+    let order = Configure {
+        session: client.opened.session,
+        sensor: Some(sensor()),
+    };
+    client.raw.send(order, &[]);
+    drop(client.raw);
+    assert!(ends(&client.pidfd));
+    assert_serves(&daemon);
+}
+
+#[test]
 fn a_client_that_is_killed_takes_its_worker_along() {
     let daemon = Daemon::new();
     let open = daemon.open("good");
@@ -461,7 +477,7 @@ fn a_client_that_is_killed_takes_its_worker_along() {
     let stdout = client.stdout.take().expect("piped above");
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("text");
     let worker = line.trim().parse().expect("its worker's number");
-    assert!(coldshoe_tests::children(daemon.pid()).contains(&worker));
+    assert!(children(daemon.pid()).contains(&worker));
     client.kill().expect("our own child");
     client.wait().expect("our own child");
     unharmed(&daemon);
@@ -500,7 +516,7 @@ fn a_client_that_was_turned_away_is_told_why_by_its_library() {
     let daemon = Daemon::new();
     let clients: Vec<_> = (0..63).map(|_| Raw::greeted(&daemon.socket())).collect();
     let said = ["not welcome", "64 clients", "try again"];
-    let told = coldshoe_tests::refused(&daemon.open("good"), said);
+    let told = refused(&daemon.open("good"), said);
     assert_eq!(told.code, ErrorCode::Limit);
     drop(clients);
     unharmed(&daemon);
@@ -512,7 +528,7 @@ fn more_sessions_than_there_is_room_for_are_told_so() {
     let one = running(&daemon, "good");
     let _two = running(&daemon, "good");
     let said = ["no session is free", "all 2 are open", "close a session"];
-    let told = coldshoe_tests::refused(&daemon.open("good"), said);
+    let told = refused(&daemon.open("good"), said);
     assert_eq!(told.code, ErrorCode::Limit);
     one.close().expect("closed");
     assert_serves(&daemon);
@@ -525,7 +541,7 @@ fn a_session_that_was_closed_has_made_room_for_the_next() {
     for _ in 0..20 {
         running(&daemon, "good").close().expect("closed");
         let said = ["create()", "", ""];
-        coldshoe_tests::refused(&daemon.open("fails"), said);
+        refused(&daemon.open("fails"), said);
     }
 }
 

@@ -1,14 +1,18 @@
 //! Daemons beside each other, after each other, and their ends.
 
 use std::fs::{self, Permissions};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
 use coldshoe::Session;
+use coldshoe_control::client::Configure;
 use coldshoe_tests::{
-    Daemon, Library, Place, Raw, Said, assert_serves, ends, running, three_lines,
+    Daemon, Library, PATIENCE, Place, Raw, Said, Segment, assert_serves, ends, gone, refused,
+    request, run_frame, running, sensor, three_lines,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A daemon that does not start says so in three lines.
 fn does_not_start(output: Output, said: Said<'_>) {
@@ -18,9 +22,15 @@ fn does_not_start(output: Output, said: Said<'_>) {
     three_lines(&text, said);
 }
 
+/// Starts a daemon that must end by itself.
 fn start_in(place: &Place, runtime_dir: &Path) -> Output {
-    let mut command = place.coldshoed_in(runtime_dir);
-    command.output().expect("coldshoed")
+    let mut daemon = place.coldshoed_in(runtime_dir).spawn().expect("coldshoed");
+    let pid = Pid::from_child(&daemon);
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd");
+    if !ends(&pidfd) {
+        daemon.kill().expect("our own child");
+    }
+    daemon.wait_with_output().expect("our own child")
 }
 
 #[test]
@@ -33,7 +43,7 @@ fn a_second_daemon_in_the_same_place_is_refused_and_the_first_goes_on() {
         start_in(&daemon, &dir),
         [place, "holds the lock", "another --runtime-dir"],
     );
-    coldshoe_tests::run_frame(&mut session, 1);
+    run_frame(&mut session, 1);
     assert_serves(&daemon);
     session.close().expect("closed");
     daemon.assert_at_rest();
@@ -153,9 +163,32 @@ fn a_client_that_says_nothing_does_not_hold_up_the_daemons_end() {
 }
 
 #[test]
+fn modules_that_hang_do_not_hold_up_the_daemons_end() {
+    let daemon = Library::start(|config| {
+        config.timeouts.load = 100 * PATIENCE;
+        config.timeouts.order = 100 * PATIENCE;
+    });
+    daemon.module("create", &[("IN_CREATE", "hang()")]);
+    daemon.module("configure", &[("IN_CONFIGURE", "hang()")]);
+    let mut opening = Raw::greeted(&daemon.socket());
+    let open = daemon.open("create");
+    opening.send(request(&open), &[Segment::of(&open).make().as_fd()]);
+    let mut session = Raw::greeted(&daemon.socket()).open(&daemon.open("configure"));
+    let order = Configure {
+        session: session.opened.session,
+        sensor: Some(sensor()),
+    };
+    session.raw.send(order, &[]);
+    drop(daemon);
+    assert!(gone(&session.pidfd));
+    assert_eq!(session.raw.last_words(), []);
+    assert_eq!(opening.last_words(), []);
+}
+
+#[test]
 fn a_worker_program_that_is_missing_is_told_by_its_path() {
     let daemon = Library::start(|config| config.worker = "/nowhere/coldshoe-worker".into());
-    let told = coldshoe_tests::refused(
+    let told = refused(
         &daemon.open("good"),
         [
             "no worker could be started",
