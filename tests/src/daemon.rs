@@ -75,11 +75,7 @@ impl Daemon {
     /// that it did not hold at its start.
     pub fn assert_at_rest(&self) {
         until(
-            &format!(
-                "no worker and {} descriptors in the daemon; its log:\n{}",
-                self.fds_at_rest,
-                self.log().all("").join("\n")
-            ),
+            "no worker is left and the daemon's descriptors are as at its start",
             || children(self.pid()).is_empty() && open_fds(self.pid()) == self.fds_at_rest,
             || self.turn(),
         );

@@ -353,8 +353,8 @@ impl StatisticsGuard<'_> {
         Err(SubmitError::TooLarge { len, capacity })
     }
 
-    /// Where the statistics go, for hardware or foreign code that writes them: [`capacity`]
-    /// (Self::capacity) bytes, aligned to 16, shared with the worker, which can only read. Valid
+    /// Where the statistics go, for hardware or foreign code that writes them, aligned to 16 and
+    /// with room for [`Self::capacity`] bytes. Shared with the worker, which can only read; valid
     /// until the frame is submitted.
     pub fn address(&mut self) -> *mut u8 {
         self.session.forward.stats_address(self.seq)
