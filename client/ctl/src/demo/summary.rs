@@ -85,7 +85,7 @@ pub(super) fn findings(verdict: &Verdict) -> [Section; 3] {
     [exposure, white, frames]
 }
 
-/// How the worker was confined, as the kernel told the daemon.
+/// How the worker was confined, as the daemon tells it.
 pub(super) fn jail(confinement: &Confinement) -> Section {
     let mode = match confinement.seccomp_mode {
         0 => "none",
