@@ -88,19 +88,10 @@ fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> 
     let mut camera = Camera::new(scene, film.parts[0].light);
     let Shot {
         reel,
+        verdict,
         module,
         confinement,
     } = film_with(options, &film, &mut camera, interrupt)?;
-    let verdict = Verdict::of(&film, &reel.records);
-    if !verdict.answers_at_the_end {
-        return Err(Error::NoAnswer {
-            module: options.module.clone(),
-            frames: film.len(),
-            fresh: verdict.fresh,
-            held: verdict.held,
-            refused: verdict.refused,
-        });
-    }
     let mut sections = vec![summary::setting(subject, &module)];
     sections.extend(summary::findings(&verdict));
     sections.push(summary::jail(&confinement));
@@ -111,11 +102,13 @@ fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> 
 /// What comes back from filming.
 struct Shot {
     reel: Reel,
+    verdict: Verdict,
     module: ModuleInfo,
     confinement: Confinement,
 }
 
-/// Films with a daemon that lives no longer than this function.
+/// Films with a daemon that lives no longer than this function. Where that fails, shows what the
+/// module logged: the log goes with the daemon.
 fn film_with(
     options: &Options,
     film: &Film,
@@ -124,6 +117,23 @@ fn film_with(
 ) -> Result<Shot, Error> {
     let program = installation::daemon()?;
     let mut daemon = Daemon::start(&program, &options.module_dirs, &options.tuning_dirs)?;
+    let shot = film_through(&mut daemon, options, film, camera, interrupt);
+    if shot.is_err() && !interrupt.came() {
+        let lines = daemon.module_log();
+        if !lines.is_empty() {
+            anstream::eprintln!("The module's log ends:\n  {}", lines.join("\n  "));
+        }
+    }
+    shot
+}
+
+fn film_through(
+    daemon: &mut Daemon,
+    options: &Options,
+    film: &Film,
+    camera: &mut Camera,
+    interrupt: &Interrupt,
+) -> Result<Shot, Error> {
     let open = Open {
         module: options.module.clone(),
         camera: camera_name(options.scene.as_deref()).into(),
@@ -148,8 +158,19 @@ fn film_with(
         Ok(())
     })?;
     session.close()?;
+    let verdict = Verdict::of(film, &reel.records);
+    if !verdict.answers_at_the_end {
+        return Err(Error::NoAnswer {
+            module: options.module.clone(),
+            frames: film.len(),
+            fresh: verdict.fresh,
+            held: verdict.held,
+            refused: verdict.refused,
+        });
+    }
     Ok(Shot {
         reel,
+        verdict,
         module,
         confinement,
     })

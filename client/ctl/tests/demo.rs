@@ -2,11 +2,13 @@
 //! beside it: `cargo build --workspace` does.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
 /// Longest that anything here may take before the test fails instead of hanging.
@@ -159,10 +161,23 @@ impl Process {
         self.status("voluntary_ctxt_switches:")?.parse().ok()
     }
 
-    fn kill(&self) {
-        let pid = Pid::from_raw(self.pid.cast_signed()).unwrap();
-        kill_process(pid, Signal::KILL).unwrap();
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.pid.cast_signed()).unwrap()
     }
+
+    fn pidfd(&self) -> OwnedFd {
+        pidfd_open(self.pid(), PidfdFlags::empty()).unwrap()
+    }
+
+    fn kill(&self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
+    }
+}
+
+/// The daemon that a demo has started.
+fn daemon_of(demo: &Child) -> Process {
+    let is = |process: &Process| process.name == "coldshoed" && process.parent == demo.id();
+    processes().find(is).unwrap()
 }
 
 fn processes() -> impl Iterator<Item = Process> {
@@ -222,14 +237,23 @@ fn row<'a>(table: &'a str, section: &str, label: &str) -> &'a str {
 
 /// Exit code and three lines: what, why, what to do. Returns the text.
 fn assert_refused(output: &Output, code: i32) -> String {
+    let (log, text) = refused_after_log(output, code);
+    assert_eq!(log, [""; 0], "{text}");
+    text
+}
+
+/// Like `assert_refused`, where lines of the module's log may come first. Returns them and the
+/// three lines.
+fn refused_after_log(output: &Output, code: i32) -> (Vec<String>, String) {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{text}");
-    let lines: Vec<_> = text.lines().collect();
+    let mut log: Vec<_> = text.lines().map(str::to_owned).collect();
+    let lines = log.split_off(log.len().saturating_sub(3));
     assert_eq!(lines.len(), 3, "{text}");
     assert!(lines[0].starts_with("error: "), "{text}");
     assert!(lines[1].starts_with("  why: "), "{text}");
     assert!(lines[2].starts_with("  try: "), "{text}");
-    text
+    (log, lines.join("\n"))
 }
 
 #[test]
@@ -304,6 +328,50 @@ fn a_module_that_answers_errors_fails_the_demo() {
 }
 
 #[test]
+fn what_a_module_logged_is_shown_when_it_fails_every_frame() {
+    let place = Place::new();
+    place.compile("sulky", |source| {
+        let sulk = "\treturn self->host->log(self->host->context, COLDSHOE_IPA_LOG_ERROR,\n\
+                    \t\t\"too\\033[31m dark\"), -EIO;\n\tif (in->stats)";
+        let changed = source.replace("\tif (in->stats)", sulk);
+        assert_ne!(changed, source);
+        changed
+    });
+    let output = place
+        .demo()
+        .args(["--module", "sulky", "--frames", "24"])
+        .output()
+        .unwrap();
+    let (log, error) = refused_after_log(&output, 1);
+    assert!(error.contains("24 were held"), "{error}");
+    assert_eq!(log[0], "The module's log ends:");
+    assert_eq!(log.len(), 11, "{log:?}");
+    for line in &log[1..] {
+        assert!(line.starts_with("  ERROR too"), "{line:?}");
+        assert!(line.contains(" dark") && !line.contains('\x1b'), "{line:?}");
+    }
+    place.assert_clean();
+}
+
+#[test]
+fn what_a_module_logged_is_shown_when_it_crashes() {
+    let place = Place::new();
+    place.compile("doomed", |source| {
+        let doom = "\tself->host->log(self->host->context, COLDSHOE_IPA_LOG_WARNING, \"farewell\");\n\
+                    \t__builtin_trap();\n\tif (in->stats)";
+        let changed = source.replace("\tif (in->stats)", doom);
+        assert_ne!(changed, source);
+        changed
+    });
+    let output = place.demo().args(["--module", "doomed"]).output().unwrap();
+    let (log, error) = refused_after_log(&output, 1);
+    assert!(error.contains("\"doomed\" failed in a frame"), "{error}");
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[1].starts_with("  WARN farewell"), "{log:?}");
+    place.assert_clean();
+}
+
+#[test]
 fn while_it_films_the_worker_is_confined() {
     let place = Place::new();
     let (child, worker) = place.filming();
@@ -340,15 +408,27 @@ fn a_worker_that_dies_in_the_middle_is_told_and_nothing_is_made_up() {
 fn a_daemon_that_dies_in_the_middle_is_told() {
     let place = Place::new();
     let (child, worker) = place.filming();
-    let all: Vec<_> = processes().collect();
-    let daemon = all
-        .iter()
-        .find(|process| process.name == "coldshoed" && process.parent == child.id());
-    daemon.unwrap().kill();
+    daemon_of(&child).kill();
     let output = child.wait_with_output().unwrap();
     assert!(assert_refused(&output, 1).contains("daemon is gone"));
     until(|| (!processes().any(|process| process.pid == worker.pid)).then_some(()));
     place.assert_clean();
+}
+
+#[test]
+fn a_demo_that_is_killed_takes_daemon_and_worker_with_it() {
+    let place = Place::new();
+    let (mut child, worker) = place.filming();
+    let daemon = daemon_of(&child);
+    let pidfds = [&daemon, &worker].map(Process::pidfd);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for pidfd in pidfds {
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&patience)), Ok(1), "it lives on");
+    }
+    assert!(place.written().is_empty());
 }
 
 #[test]

@@ -23,7 +23,11 @@ const STOP: Duration = Duration::from_secs(5);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How much of its log is looked at, in bytes.
-const TAIL: u64 = 4096;
+const TAIL: u64 = 64 * 1024;
+/// How many lines of its module are shown.
+const MODULE_LINES: usize = 10;
+/// How much of such a line is shown, in characters.
+const MODULE_LINE: usize = 600;
 
 /// Why there is no daemon to talk to.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,8 @@ impl Daemon {
         let log = File::create(log_path(dir.path())).map_err(DaemonError::Directory)?;
         let mut command = Command::new(program);
         command.arg("--runtime-dir").arg(dir.path());
+        // Its input is a pipe that ends with this process, however that ends.
+        command.arg("--stop-at-eof").stdin(Stdio::piped());
         for module_dir in module_dirs {
             command.arg("--module-dir").arg(module_dir);
         }
@@ -103,7 +109,6 @@ impl Daemon {
         let mut child = command
             // The end of its log is to be its error, not a backtrace.
             .env("RUST_LIB_BACKTRACE", "0")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -162,25 +167,33 @@ impl Daemon {
         }
     }
 
+    /// Ends it, and returns the last lines that its module logged, oldest first.
+    pub(super) fn module_log(&mut self) -> Vec<String> {
+        // All that it logs is then in the file.
+        self.end();
+        // The error that made somebody ask is worth more than one about the log.
+        self.tail()
+            .map_or_else(|_| Vec::new(), |log| of_module(&log))
+    }
+
     /// The end of its log, on one line.
     fn log(&self) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(log_path(self.dir.path()))?;
-            let len = file.metadata()?.len();
-            file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
-            let mut bytes = Vec::new();
-            file.take(TAIL).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        match read() {
-            Ok(bytes) => last_lines(&String::from_utf8_lossy(&bytes)),
+        match self.tail() {
+            Ok(log) => last_lines(&log),
             Err(error) => format!("its log cannot be read: {error}"),
         }
     }
-}
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
+    fn tail(&self) -> io::Result<String> {
+        let mut file = File::open(log_path(self.dir.path()))?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn end(&mut self) {
         // Not waited for yet, so its number is still its own.
         if let Ok(None) = self.child.try_wait() {
             let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -189,6 +202,12 @@ impl Drop for Daemon {
             }
             let _ = self.child.wait();
         }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -228,9 +247,51 @@ fn last_lines(log: &str) -> String {
     super::one_line(&lines[lines.len().saturating_sub(3)..].join("; "))
 }
 
+/// The last lines of a log that come from the module, without time and target. Such a line starts
+/// with time, level and target.
+fn of_module(log: &str) -> Vec<String> {
+    let text = |line: &str| {
+        let (_time, rest) = line.split_once(' ')?;
+        let (level, rest) = rest.trim_start().split_once(' ')?;
+        let (target, text) = rest.split_once(": ")?;
+        let ours = ["coldshoed::module", "coldshoed::module_log"].contains(&target);
+        let line = format!("{level} {text}").replace(|c: char| c.is_control(), " ");
+        ours.then(|| line.chars().take(MODULE_LINE).collect())
+    };
+    let mut lines: Vec<String> = log
+        .lines()
+        .rev()
+        .filter_map(text)
+        .take(MODULE_LINES)
+        .collect();
+    lines.reverse();
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_log_only_what_the_module_said_is_shown() {
+        let log = "uld be cut off\n\
+                   2026-01-01T00:00:00Z  INFO coldshoed::module: dark\x1b[2J module=\"m\"\n\
+                   2026-01-01T00:00:00Z ERROR coldshoed::session: m failed\n  why: it did\n\
+                   2026-01-01T00:00:00Z  WARN coldshoed::module_log: left out dropped=7\n";
+        let shown = ["INFO dark [2J module=\"m\"", "WARN left out dropped=7"];
+        assert_eq!(of_module(log), shown);
+        assert!(of_module("").is_empty());
+    }
+
+    #[test]
+    fn what_the_module_said_is_cut_to_ten_lines_of_bounded_length() {
+        let long = "x".repeat(2 * MODULE_LINE);
+        let line = |n: usize| format!("T ERROR coldshoed::module: {n:02} {long}\n");
+        let shown = of_module(&(0..30).map(line).collect::<String>());
+        assert_eq!(shown.len(), 10);
+        assert!(shown[0].starts_with("ERROR 20 x") && shown[9].starts_with("ERROR 29 x"));
+        assert!(shown.iter().all(|line| line.len() == MODULE_LINE));
+    }
 
     #[test]
     fn the_end_of_a_log_is_three_lines_on_one() {

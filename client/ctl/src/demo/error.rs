@@ -48,7 +48,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Fault(Trouble),
     /// A frame was not accepted.
-    #[error("a frame was not submitted\n  why: {0}\n  try: again; if it stays so, tell us")]
+    #[error(transparent)]
     Submit(#[from] SubmitError),
     /// A frame's statistics have no form.
     #[error("a frame's statistics cannot be sent\n  why: {0}\n  try: another scene")]
