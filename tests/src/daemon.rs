@@ -77,7 +77,12 @@ impl Daemon {
         until(
             "no worker is left and the daemon's descriptors are as at its start",
             || children(self.pid()).is_empty() && open_fds(self.pid()) == self.fds_at_rest,
-            || self.turn(),
+            || {
+                // Asking the daemon over and over can keep a worker from the processor that it
+                // needs to die.
+                children(self.pid()).into_iter().for_each(wait_for_end);
+                self.turn();
+            },
         );
     }
 
@@ -93,6 +98,14 @@ impl Daemon {
     pub fn kill(mut self) -> Place {
         self.process.end(Signal::KILL);
         self.place.take().expect("taken once")
+    }
+}
+
+/// Waits until a process has ended; it may have been reaped already.
+fn wait_for_end(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process number");
+    if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
+        assert!(ends(pidfd), "worker {pid} lives on");
     }
 }
 

@@ -7,7 +7,7 @@ use coldshoe::{
 };
 use coldshoe_isp::soft::SoftParams;
 
-use crate::{Daemon, PATIENCE, Place, until};
+use crate::{Daemon, PATIENCE, Place, ends, until};
 
 /// A sensor as there are many.
 pub fn sensor() -> Sensor {
@@ -120,6 +120,7 @@ pub fn refused(open: &Open, said: Said<'_>) -> Trouble {
 
 /// Waits until the session knows that its worker has failed, and checks what it says.
 pub fn fault(daemon: &Daemon, session: &mut Session, said: Said<'_>) {
+    assert!(ends(session.worker_pidfd()), "the worker lives on");
     until(
         "the session learns of its worker's failure",
         || session.fault().is_some(),
