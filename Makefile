@@ -2,7 +2,6 @@
 # make test    everything that CI tests
 # The other targets are explained in CONTRIBUTING.md.
 
-SHELL   := /bin/bash
 CARGO   ?= cargo
 DESTDIR ?=
 PREFIX  ?= /usr/local
@@ -10,7 +9,7 @@ TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
 # make demo SCENE=../shared/data/flea3-colorchecker OUT=/tmp/pictures FRAMES=240 MODULE=open
 SCENE   ?=
-OUT     ?= coldshoe-demo
+OUT     ?= $(TARGET)/demo-output
 FRAMES  ?=
 MODULE  ?=
 
@@ -23,8 +22,8 @@ demo: build
 	@echo "==> Installing into $(STAGE)"
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) >/dev/null
 	@echo "==> Running the demo; pictures and report go to $(OUT)"
-	@$(STAGE)/bin/coldshoectl demo --out $(OUT) $(if $(SCENE),--scene $(SCENE)) \
-		$(if $(FRAMES),--frames $(FRAMES)) $(if $(MODULE),--module $(MODULE))
+	@$(STAGE)/bin/coldshoectl demo --out "$(OUT)" $(if $(SCENE),--scene "$(SCENE)") \
+		$(if $(FRAMES),--frames "$(FRAMES)") $(if $(MODULE),--module "$(MODULE)")
 
 test:
 	@echo "==> Building everything (debug)"
@@ -49,6 +48,8 @@ bench:
 	$(CARGO) run --locked --release -q -p coldshoe-bench
 
 check:
+	@$(CARGO) deny --version >/dev/null 2>&1 || \
+		{ echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
 	@echo "==> Format"
 	$(CARGO) fmt --all --check
 	@echo "==> Lints"
@@ -62,7 +63,8 @@ build:
 	@echo "==> Building (release)"
 	$(CARGO) build --locked --release $(PROGRAMS)
 
-install: build
+install:
+	@test -x $(TARGET)/release/coldshoed || { echo "nothing to install: run make build first"; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/coldshoe \
 		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules $(DESTDIR)$(PREFIX)/include \
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open
@@ -77,4 +79,3 @@ install: build
 
 clean:
 	$(CARGO) clean
-	rm -rf coldshoe-demo

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod demo;
 mod module;
 mod policy;
+mod signals;
 mod words;
 
 use std::process::ExitCode;
@@ -20,6 +22,9 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Films a scene through a jailed module and writes pictures and a report; needs no camera and
+    /// no running daemon
+    Demo(demo::Options),
     /// Shows what this machine can enforce, and what stands in for what it cannot
     Check(check::Options),
     /// Looks at modules
@@ -39,6 +44,9 @@ struct Failure {
 fn main() -> ExitCode {
     let CommandLine { verb } = CommandLine::parse();
     let done = match verb {
+        Verb::Demo(options) => demo::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
         Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),
         Verb::Module(verb) => module::run(&verb).map_err(|e| failure(&e, e.exit_code())),
         Verb::Policy(verb) => policy::run(&verb)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::{Body, Envelope, Hello};
-use coldshoe_control::{Received, Receiver, RecvError, Trouble, send};
+use coldshoe_control::{Received, Receiver, RecvError, SendError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
@@ -63,16 +63,23 @@ impl Connection {
         let kind = body.kind();
         self.serial = self.serial.wrapping_add(1).max(1);
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-        send(self.socket.as_fd(), &Envelope::new(self.serial, body), &fds)?;
+        let request = Envelope::new(self.serial, body);
         let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = try_send(self.socket.as_fd(), &request, &fds) {
+            match error {
+                SendError::WouldBlock => self.sleep(kind, PollFlags::OUT, deadline)?,
+                // The daemon hung up, and may have said why.
+                SendError::Closed => match self.receive() {
+                    Ok((0, Body::Error(reason), _)) => return Err(Trouble::from(reason).into()),
+                    _ => return Err(error.into()),
+                },
+                error => return Err(error.into()),
+            }
+        }
         loop {
             let (serial, body, fds) = match self.receive() {
                 Err(RecvError::WouldBlock) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(Error::Late(kind, PATIENCE.as_secs()));
-                    }
-                    self.sleep(left);
+                    self.sleep(kind, PollFlags::IN, deadline)?;
                     continue;
                 }
                 received => received?,
@@ -126,16 +133,18 @@ impl Connection {
         }
     }
 
-    fn sleep(&self, time: Duration) {
+    /// Sleeps until the socket is ready. Whatever ends it, the caller tries again.
+    fn sleep(&self, asked: &'static str, event: PollFlags, deadline: Instant) -> Result<(), Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Late(asked, PATIENCE.as_secs()));
+        }
         let timeout = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
         };
-        // Whatever ends it, the caller looks at the socket and the clock again.
-        let _ = poll(
-            &mut [PollFd::new(&self.socket, PollFlags::IN)],
-            Some(&timeout),
-        );
+        let _ = poll(&mut [PollFd::new(&self.socket, event)], Some(&timeout));
+        Ok(())
     }
 }
 
@@ -146,4 +155,31 @@ fn daemon_gone(error: &RecvError) -> Trouble {
         error.to_string(),
         "restart coldshoed and open the session again",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coldshoe_control::client::{Error as Refusal, ErrorCode};
+    use rustix::net::socketpair;
+
+    #[test]
+    fn a_daemon_that_has_hung_up_is_asked_for_its_last_words() {
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, daemon) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let reason = Trouble::new(ErrorCode::Limit, "no room", "64 are there", "come back");
+        let last_words = Envelope::new(0, Refusal::from(reason.clone()));
+        try_send(daemon.as_fd(), &last_words, &[]).unwrap();
+        drop(daemon);
+        let mut connection = Connection {
+            socket,
+            receiver: Receiver::new(),
+            serial: 0,
+            fault: None,
+        };
+        let mut ask = || connection.ask(Hello::offer(&[], SOFTWARE).into(), &[]);
+        assert!(matches!(ask(), Err(Error::Refused(told)) if told == reason));
+        assert!(matches!(ask(), Err(Error::Send(SendError::Closed))));
+    }
 }

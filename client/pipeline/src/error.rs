@@ -57,11 +57,13 @@ pub enum Error {
 #[non_exhaustive]
 pub enum SubmitError {
     /// As many frames are in flight as there are slots.
-    #[error("all {0} slots are in flight: wait for a frame, or open the session with more slots")]
+    #[error(
+        "the frame was not submitted\n  why: all {0} slots are in flight\n  try: wait for a frame, or open the session with more slots"
+    )]
     Full(u32),
     /// The statistics do not fit.
     #[error(
-        "{len} bytes of statistics in a slot of {capacity}: open the session with a larger stats_capacity"
+        "the statistics were not written\n  why: {len} bytes do not fit a slot of {capacity}\n  try: open the session with a larger stats_capacity"
     )]
     TooLarge {
         /// Bytes.
@@ -69,10 +71,19 @@ pub enum SubmitError {
         /// Room.
         capacity: usize,
     },
+    /// The offset is not a multiple of 16.
+    #[error(
+        "the statistics were not written\n  why: the offset {0} is not a multiple of 16\n  try: write from aligned offsets"
+    )]
+    Unaligned(usize),
     /// The session has not been started.
-    #[error("the session is not started: configure it, then start it")]
+    #[error(
+        "the frame was not submitted\n  why: the session is not started\n  try: configure it, then start it"
+    )]
     NotStarted,
     /// The worker has failed.
-    #[error("the session's worker has failed: open the session again")]
+    #[error(
+        "the frame was not submitted\n  why: the session's worker has failed\n  try: open the session again"
+    )]
     Faulted,
 }

@@ -10,10 +10,20 @@ pub(crate) struct InFlight {
     pub(crate) deadline_ns: u64,
 }
 
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Free,
+    /// Published, and not past its deadline when last looked at.
+    Flying(InFlight),
+    /// The answer to this sequence number is not waited for any more; it may still come.
+    GivenUp(u64),
+}
+
 /// What each slot holds.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    slots: [Option<InFlight>; MAX_SLOTS as usize],
+    slots: [Slot; MAX_SLOTS as usize],
     len: u64,
     next: u64,
 }
@@ -21,22 +31,19 @@ pub(crate) struct Flight {
 impl Flight {
     pub(crate) fn new(geometry: &Geometry) -> Self {
         Self {
-            slots: [None; MAX_SLOTS as usize],
+            slots: [Slot::Free; MAX_SLOTS as usize],
             len: u64::from(geometry.slots()),
             next: 1,
         }
     }
 
-    /// Sequence number of the next frame, if its slot is free by `now_ns`: a frame past its
-    /// deadline gives its slot up, and is returned.
-    pub(crate) fn claim(&mut self, now_ns: u64) -> Option<(u64, Option<InFlight>)> {
-        let slot = &mut self.slots[(self.next % self.len) as usize];
-        match *slot {
-            Some(busy) if busy.deadline_ns > now_ns => None,
-            expired => {
-                *slot = None;
-                Some((self.next, expired))
-            }
+    /// Frees the slot of the next frame, if its frame has landed or is past its deadline by
+    /// `now_ns`. Returns the next frame's sequence number and what the slot held.
+    pub(crate) fn claim(&mut self, now_ns: u64) -> Option<(u64, Slot)> {
+        let next = self.next;
+        match self.slot(next) {
+            Slot::Flying(busy) if busy.deadline_ns > now_ns => None,
+            slot => Some((next, std::mem::replace(slot, Slot::Free))),
         }
     }
 
@@ -47,15 +54,41 @@ impl Flight {
             frame,
             deadline_ns,
         };
-        self.slots[(flying.seq % self.len) as usize] = Some(flying);
+        *self.slot(flying.seq) = Slot::Flying(flying);
         self.next += 1;
         flying
     }
 
     /// Takes a frame out of flight.
     pub(crate) fn land(&mut self, seq: u64) -> Option<InFlight> {
-        let slot = &mut self.slots[(seq % self.len) as usize];
-        slot.take_if(|flying| flying.seq == seq)
+        match *self.slot(seq) {
+            Slot::Flying(flying) if flying.seq == seq => {
+                *self.slot(seq) = Slot::Free;
+                Some(flying)
+            }
+            _ => None,
+        }
+    }
+
+    /// A landed frame's answer may still come.
+    pub(crate) fn give_up(&mut self, seq: u64) {
+        *self.slot(seq) = Slot::GivenUp(seq);
+    }
+
+    /// Gives up every frame in flight, and returns their number.
+    pub(crate) fn give_up_all(&mut self) -> u64 {
+        let mut number = 0;
+        for slot in &mut self.slots {
+            if let Slot::Flying(InFlight { seq, .. }) = *slot {
+                *slot = Slot::GivenUp(seq);
+                number += 1;
+            }
+        }
+        number
+    }
+
+    fn slot(&mut self, seq: u64) -> &mut Slot {
+        &mut self.slots[(seq % self.len) as usize]
     }
 }
 
@@ -71,13 +104,25 @@ mod tests {
             flight.published(frame, 100);
         }
         assert_eq!(flight.claim(99), None);
-        let (seq, expired) = flight.claim(100).unwrap();
-        assert_eq!((seq, expired.unwrap().seq), (3, 1));
+        let (seq, held) = flight.claim(100).unwrap();
+        assert!(seq == 3 && matches!(held, Slot::Flying(InFlight { seq: 1, .. })));
         flight.published(2, 200);
         assert_eq!(flight.land(1), None);
         assert_eq!(flight.land(3).unwrap().frame, 2);
         assert_eq!(flight.land(3), None);
         assert_eq!(flight.land(2).unwrap().frame, 1);
-        assert_eq!(flight.claim(0), Some((4, None)));
+        assert_eq!(flight.claim(0), Some((4, Slot::Free)));
+    }
+
+    #[test]
+    fn what_was_given_up_is_free_and_remembered() {
+        let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
+        for frame in 0..2 {
+            flight.published(frame, u64::MAX);
+        }
+        assert_eq!(flight.give_up_all(), 2);
+        assert_eq!(flight.give_up_all(), 0);
+        assert_eq!(flight.land(1), None);
+        assert_eq!(flight.claim(0), Some((3, Slot::GivenUp(1))));
     }
 }

@@ -57,11 +57,12 @@ pub enum WhyHeld {
     ModuleError,
     /// The answer broke the frame protocol.
     Protocol,
-    /// The parameter buffer is malformed.
+    /// The parameter buffer is malformed, or holds what its format does not know.
     Malformed,
     /// The worker has failed; see [`Session::fault`](crate::Session::fault).
     Fault,
-    /// The frame is not in flight: waited for already, or of another session.
+    /// The frame is not in flight: waited for already, given up by stopping or because its slot was
+    /// needed after its deadline, or of another session.
     NotInFlight,
 }
 
@@ -84,9 +85,9 @@ impl fmt::Display for WhyHeld {
 pub struct Counters {
     /// Frames answered in time.
     pub fresh: u64,
-    /// Frames without an answer at their deadline.
+    /// Frames without an answer at their deadline, or given up by stopping.
     pub missed: u64,
-    /// Answers that came after it.
+    /// Answers that came after that, counted when the frame's slot is used again.
     pub late: u64,
     /// Frames that the module answered with an error.
     pub module_errors: u64,

@@ -10,10 +10,10 @@ use coldshoe_frame::{
     Applied, Controls, Forward, FrameContext, FrameHeader, FrameKind, FrameReply, Geometry,
     Replies, Status, Wake, monotonic_ns,
 };
-use coldshoe_isp::Blocks;
+use coldshoe_isp::{Blocks, FormatTable, soft};
 
 use crate::connection::Connection;
-use crate::flight::{Flight, InFlight};
+use crate::flight::{Flight, InFlight, Slot};
 use crate::outcome::{Answer, Counters, Outcome, WhyHeld};
 use crate::{Error, Moment, Open, SubmitError, default_socket};
 
@@ -36,6 +36,7 @@ pub struct Frame {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "wait for the frame, or its slot stays taken until its deadline"]
 pub struct Ticket {
+    session: u64,
     seq: u64,
 }
 
@@ -51,6 +52,8 @@ pub struct Session {
     worker_pid: u32,
     worker_pidfd: OwnedFd,
     geometry: Geometry,
+    /// Blocks of the parameter format, where this library knows it.
+    format: Option<FormatTable<'static>>,
     forward: Forward,
     replies: Replies,
     flight: Flight,
@@ -116,6 +119,7 @@ impl Session {
             replies: Replies::map(return_fd.as_fd(), geometry, opened.generation)?,
             forward,
             flight: Flight::new(&geometry),
+            format: (open.params_format == soft::FORMAT).then_some(soft::TABLE),
             started: false,
             incoming: vec![0; geometry.params_capacity()],
             last: LastGood {
@@ -183,6 +187,7 @@ impl Session {
     /// Stops the module. Frames in flight are given up.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.started = false;
+        self.counters.missed += self.flight.give_up_all();
         self.order(Stop { session: self.id }.into())
     }
 
@@ -228,11 +233,17 @@ impl Session {
             return Err(SubmitError::Faulted);
         }
         let now = monotonic_ns();
-        let Some((seq, expired)) = self.flight.claim(now) else {
+        let Some((seq, held)) = self.flight.claim(now) else {
             return Err(SubmitError::Full(self.geometry.slots()));
         };
-        if let Some(expired) = expired {
-            self.given_up(expired);
+        match held {
+            Slot::Free => {}
+            // Answered after all, some time after its deadline.
+            Slot::GivenUp(seq) => self.counters.late += u64::from(self.replies.is_done(seq)),
+            // Never waited for: whether the answer came in time nobody knows.
+            Slot::Flying(flying) => {
+                self.counters.missed += u64::from(!self.replies.is_done(flying.seq));
+            }
         }
         Ok(seq)
     }
@@ -252,12 +263,16 @@ impl Session {
         let generation = self.replies.generation();
         self.forward
             .publish(seq, generation, header, &context, stats_len, &self.replies);
-        Ticket { seq }
+        Ticket {
+            session: self.id,
+            seq,
+        }
     }
 
     /// Waits for a frame's answer, at most to its deadline.
     pub fn wait(&mut self, ticket: Ticket) -> Outcome<'_> {
-        let Some(flying) = self.flight.land(ticket.seq) else {
+        let own = ticket.session == self.id;
+        let Some(flying) = own.then(|| self.flight.land(ticket.seq)).flatten() else {
             return self.held(WhyHeld::NotInFlight);
         };
         // A worker that is known to be dead is not waited for.
@@ -269,7 +284,8 @@ impl Session {
         match self.replies.wait(flying.seq, deadline, &mut self.forward) {
             Wake::Done => self.accept(flying),
             Wake::Deadline => {
-                self.given_up(flying);
+                self.counters.missed += 1;
+                self.flight.give_up(flying.seq);
                 let faulted = self.connection.fault().is_some();
                 self.held(if faulted {
                     WhyHeld::Fault
@@ -295,8 +311,13 @@ impl Session {
             return self.held(WhyHeld::ModuleError);
         }
         if reply.params_len > 0 {
-            if let Err(error) = Blocks::parse(&self.incoming[..reply.params_len]) {
-                tracing::warn!(session = self.id, frame = flying.frame, %error, "parameters rejected");
+            if let Err(error) = check(&self.incoming[..reply.params_len], self.format) {
+                tracing::warn!(
+                    session = self.id,
+                    frame = flying.frame,
+                    error,
+                    "parameters rejected"
+                );
                 self.counters.rejected += 1;
                 return self.held(WhyHeld::Malformed);
             }
@@ -316,17 +337,20 @@ impl Session {
         })
     }
 
-    fn given_up(&mut self, flying: InFlight) {
-        self.counters.missed += 1;
-        // Answered after all, between the deadline and now.
-        self.counters.late += u64::from(self.replies.is_done(flying.seq));
-    }
-
     fn held(&self, why: WhyHeld) -> Outcome<'_> {
         Outcome::Held {
             why,
             last: self.last.answer(),
         }
+    }
+}
+
+/// Framing of any format; version, types and sizes of a known one.
+fn check(params: &[u8], format: Option<FormatTable<'_>>) -> Result<(), String> {
+    let blocks = Blocks::parse(params).map_err(|error| error.to_string())?;
+    match format {
+        Some(table) => table.check(&blocks).map_err(|error| error.to_string()),
+        None => Ok(()),
     }
 }
 
@@ -346,6 +370,9 @@ impl StatisticsGuard<'_> {
 
     /// Writes `bytes` at `offset`, a multiple of 16.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), SubmitError> {
+        if !offset.is_multiple_of(16) {
+            return Err(SubmitError::Unaligned(offset));
+        }
         if self.session.forward.write_stats(self.seq, offset, bytes) {
             return Ok(());
         }
@@ -353,8 +380,8 @@ impl StatisticsGuard<'_> {
         Err(SubmitError::TooLarge { len, capacity })
     }
 
-    /// Where the statistics go, for hardware or foreign code that writes them: [`capacity`]
-    /// (Self::capacity) bytes, aligned to 16, shared with the worker, which can only read. Valid
+    /// Where the statistics go, for hardware or foreign code that writes them, aligned to 16 and
+    /// with room for [`Self::capacity`] bytes. Shared with the worker, which can only read; valid
     /// until the frame is submitted.
     pub fn address(&mut self) -> *mut u8 {
         self.session.forward.stats_address(self.seq)

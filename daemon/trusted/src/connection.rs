@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
-use coldshoe_control::{Received, RecvError, Trouble};
+use coldshoe_control::{Received, RecvError, Trouble, try_send};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -67,13 +67,30 @@ impl Outbox {
     }
 }
 
+/// Tells a client that there is no room for it.
+pub(crate) fn turn_away(socket: &OwnedFd, most: usize) {
+    let trouble = Trouble::new(
+        ErrorCode::Limit,
+        "the client is not welcome",
+        format!("all {most} clients that this daemon serves at a time are there"),
+        "close a connection that is not needed, and try again",
+    );
+    let error = Envelope::new(0, client::Error::from(trouble));
+    // A client that is gone already need not be told.
+    let _ = try_send(socket.as_fd(), &error, &[]);
+}
+
 /// Serves one client until it goes, breaks the protocol, or the daemon stops.
 pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let channel = match Channel::new(socket) {
         Ok(channel) => channel,
         Err(error) => return tracing::warn!(%error, "client lost"),
     };
-    if let Err(trouble) = greet(&channel, &shared).await {
+    let greeted = tokio::select! {
+        greeted = greet(&channel, &shared) => greeted,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    if let Err(trouble) = greeted {
         tracing::warn!(%trouble, "client refused");
         let error = Envelope::new(0, client::Error::from(trouble));
         let _ = timeout(PATIENCE, channel.send(&error, &[])).await;

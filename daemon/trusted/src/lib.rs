@@ -1,7 +1,7 @@
 //! The coldshoe daemon: decides who may run what, builds the jail, hands over the descriptors,
 //! watches. It never sits in the frame path.
 //!
-//! The way of a session: [`server`](serve) accepts a client; `connection` reads its messages;
+//! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
 //! `session` owns one camera × module; `worker` is the process behind it, found by `registry`,
 //! given its `tuning`, and described by `report`. `jailer` knows what the kernel can do, `launch`
 //! brings a worker into its jail, `gate` keeps it there.

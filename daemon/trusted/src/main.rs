@@ -1,5 +1,7 @@
 //! `coldshoed`: the daemon's command line.
+#![forbid(unsafe_code)]
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -8,6 +10,7 @@ use coldshoe_jail::Profile;
 use coldshoed::{Config, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// Runs camera algorithms in isolated processes.
@@ -33,6 +36,9 @@ struct Options {
     /// What modules may do: single or threaded
     #[arg(long, value_name = "NAME", default_value = "single")]
     profile: String,
+    /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
+    #[arg(long)]
+    stop_at_eof: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as coldshoed=debug
     #[arg(
         long,
@@ -49,8 +55,8 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is no filter", options.log))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
     let mut config = Config::discover()?;
     if let Some(dir) = options.runtime_dir {
@@ -71,22 +77,45 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(run(config))
+        .block_on(run(config, options.stop_at_eof))
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
     // Workers of an unprivileged daemon run as its own user, and so do others.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close its memory")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::bind(config)?;
+    let input = stop_at_eof.then(watch_input).transpose()?;
+    let input_ends = async {
+        match input {
+            Some(ended) => drop(ended.await),
+            None => std::future::pending().await,
+        }
+    };
+    // Its three lines name the cause already: a chain of causes would only repeat it.
+    let server = Server::bind(config).map_err(|error| anyhow::anyhow!("{error}"))?;
     server
         .serve(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = input_ends => {}
             }
         })
         .await;
     Ok(())
+}
+
+/// Resolves when standard input ends or cannot be read. The thread is never joined: at exit it may
+/// still wait for input.
+fn watch_input() -> anyhow::Result<oneshot::Receiver<()>> {
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            let _ = done.send(());
+        })
+        .context("cannot watch standard input")?;
+    Ok(ended)
 }

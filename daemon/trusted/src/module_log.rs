@@ -31,15 +31,20 @@ pub(crate) async fn pump(pipe: OwnedFd, module: String) {
             Ok(_) => {}
         }
         if let Some(dropped) = budget.spend(Instant::now()) {
-            if dropped > 0 {
-                tracing::warn!(
-                    module,
-                    dropped,
-                    "the module prints too much; lines were left out"
-                );
-            }
+            left_out(&module, dropped);
             write(&module, &line);
         }
+    }
+    left_out(&module, budget.dropped);
+}
+
+fn left_out(module: &str, dropped: u32) {
+    if dropped > 0 {
+        tracing::warn!(
+            module,
+            dropped,
+            "the module prints too much; lines were left out"
+        );
     }
 }
 

@@ -183,6 +183,7 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
+        let max_clients = self.shared.context.config.max_clients;
         tokio::pin!(stop);
         loop {
             let client = tokio::select! {
@@ -190,9 +191,12 @@ impl Server {
                 Some(_) = clients.join_next() => continue,
                 () = &mut stop => break,
             };
+            // Those that have gone make room, whichever was noticed first.
+            while clients.try_join_next().is_some() {}
             match client {
-                Ok(_) if clients.len() >= self.shared.context.config.max_clients => {
+                Ok(socket) if clients.len() >= max_clients => {
                     tracing::warn!("client turned away: too many at a time");
+                    connection::turn_away(&socket, max_clients);
                 }
                 Ok(socket) => {
                     let serve =

@@ -69,7 +69,7 @@ pub(crate) async fn run(
         serial,
         request,
         forward,
-        permit: _permit,
+        permit,
     } = opening;
     let opened = tokio::select! {
         opened = open(id, &context, &request, forward) => opened,
@@ -81,6 +81,7 @@ pub(crate) async fn run(
         Ok(opened) => opened,
         Err(trouble) => {
             tracing::warn!(session = id, "{trouble}");
+            drop(permit);
             return outbox.send(Reply::trouble(serial, trouble));
         }
     };
@@ -100,6 +101,8 @@ pub(crate) async fn run(
     };
     let end = session.serve(&mut orders, &outbox).await;
     session.worker.end().await;
+    // Whoever hears of the end may open the next session at once.
+    drop(permit);
     match end {
         End::Closed(serial) => outbox.send(Reply::done(serial, id)),
         End::ClientGone => {}
@@ -137,7 +140,12 @@ impl Session {
             if let Body::Close(Close { .. }) = body {
                 return End::Closed(serial);
             }
-            match self.follow(body).await {
+            let followed = tokio::select! {
+                followed = self.follow(body) => followed,
+                // Nobody waits for the verb any more, and it may hang.
+                () = outbox.closed() => return End::ClientGone,
+            };
+            match followed {
                 Ok(()) => outbox.send(Reply::done(serial, self.id)),
                 Err(Refusal::Verb(trouble)) => {
                     tracing::warn!(session = self.id, module = self.module, "{trouble}");
@@ -165,9 +173,13 @@ impl Session {
             (Body::Stop(_), State::Running) => (worker::Stop {}.into(), State::Configured),
             (order, state) => return Err(Refusal::Verb(self.out_of_place(&order, state))),
         };
-        self.worker.order(order, running).await?;
-        self.state = next;
-        Ok(())
+        let stops = matches!(order, worker::Body::Stop(_));
+        let result = self.worker.order(order, running).await;
+        // A module whose stop() fails has stopped all the same: no more frames are taken.
+        if result.is_ok() || stops {
+            self.state = next;
+        }
+        result
     }
 
     fn out_of_place(&self, order: &Body, state: State) -> Trouble {

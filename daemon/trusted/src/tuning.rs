@@ -39,7 +39,12 @@ pub(crate) fn find(
     for path in candidates {
         match read(&path) {
             Ok(content) => return Ok(Some(Tuning { path, content })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A camera's name may be longer than a file's can be.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+                ) => {}
             Err(error) => {
                 return Err(Trouble::new(
                     ErrorCode::ModuleRefused,
@@ -139,11 +144,19 @@ mod tests {
             file_name("/base/soc/i2c@1/imx219@10"),
             "base-soc-i2c@1-imx219@10"
         );
-        assert_eq!(
-            file_name("../../etc/passwd"),
-            "-..-etc-passwd".trim_start_matches('-')
-        );
+        assert_eq!(file_name("../../etc/passwd"), "etc-passwd");
         assert!(!file_name("..").contains('.'));
+    }
+
+    #[test]
+    fn a_camera_name_too_long_for_a_file_takes_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = dir.path().join("open");
+        std::fs::create_dir(&module).unwrap();
+        std::fs::write(module.join("default.toml"), "default").unwrap();
+        let dirs = [dir.path().to_owned()];
+        let found = find(&dirs, "open", &"x".repeat(256)).unwrap();
+        assert_eq!(content(found.unwrap()), "default");
     }
 
     #[test]

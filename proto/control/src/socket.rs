@@ -165,10 +165,18 @@ impl Receiver {
         // always room: without it the kernel drops descriptors and says nothing.
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS + 1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let answer = retry_on_intr(|| {
-            let mut data = [IoSliceMut::new(&mut self.buffer)];
-            recvmsg(socket, &mut data, &mut control, flags)
-        });
+        let mut receive = || {
+            retry_on_intr(|| {
+                let mut data = [IoSliceMut::new(&mut self.buffer)];
+                recvmsg(socket, &mut data, &mut control, flags)
+            })
+        };
+        // A peer that hangs up before it has read everything resets the connection. The kernel
+        // says so once; what the peer said before is still there, and may be the reason.
+        let answer = match receive() {
+            Err(Errno::CONNRESET) => receive(),
+            answer => answer,
+        };
         let answer = match answer {
             Ok(answer) => answer,
             Err(Errno::AGAIN) => return Err(RecvError::WouldBlock),

@@ -197,8 +197,8 @@ impl Inbox {
     pub fn take(&mut self, stats: &mut [u8]) -> Option<Taken> {
         loop {
             let newest = self.mapping.word(DOORBELL).load(SeqCst);
-            let ahead = newest.wrapping_sub(self.next as u32).wrapping_add(1);
-            if ahead == 0 || ahead > u32::MAX / 2 {
+            let ahead = self.ahead(newest);
+            if ahead == 0 {
                 return None;
             }
             // More than a full ring ahead: the oldest have been overwritten.
@@ -250,15 +250,28 @@ impl Inbox {
         })
     }
 
+    /// Leaves out every frame that has been published so far.
+    pub fn skip(&mut self) {
+        let newest = self.mapping.word(DOORBELL).load(SeqCst);
+        self.next += u64::from(self.ahead(newest));
+    }
+
     /// Sleeps until a frame is published or somebody rings the doorbell. `last_look` is asked once
     /// the pipeline has been told to wake us; `false` from it skips the sleep.
     pub fn sleep(&self, outbox: &Outbox, last_look: impl FnOnce() -> bool) {
-        let seen = (self.next as u32).wrapping_sub(1);
         outbox.set_waiting(true);
-        if self.mapping.word(DOORBELL).load(SeqCst) == seen && last_look() {
-            futex::sleep(self.mapping.word(DOORBELL), seen, None);
+        let newest = self.mapping.word(DOORBELL).load(SeqCst);
+        if self.ahead(newest) == 0 && last_look() {
+            futex::sleep(self.mapping.word(DOORBELL), newest, None);
         }
         outbox.set_waiting(false);
+    }
+
+    /// How many frames have been published that were not taken. A doorbell that went backwards is
+    /// a pipeline's mistake, and brings none.
+    fn ahead(&self, newest: u32) -> u32 {
+        let ahead = newest.wrapping_sub(self.next as u32).wrapping_add(1);
+        if ahead > u32::MAX / 2 { 0 } else { ahead }
     }
 
     /// Whether the pipeline asked to be woken.

@@ -11,19 +11,22 @@ use rustix::time::Timespec;
 const FLAGS: Flags = Flags::empty();
 
 /// Sleeps while `word` holds `seen`, until a wake or an absolute CLOCK_MONOTONIC moment.
-/// Returns for any reason at all: the caller looks at the word again.
-pub(crate) fn sleep(word: &AtomicU32, seen: u32, until_ns: Option<u64>) {
+/// Returns for any reason at all: the caller looks at the word again. `false` if it was for a
+/// signal of this process, which is nobody else's doing.
+pub(crate) fn sleep(word: &AtomicU32, seen: u32, until_ns: Option<u64>) -> bool {
     const EVERY: NonZeroU32 = NonZeroU32::MAX;
     let until = until_ns.map(|ns| Timespec {
         tv_sec: (ns / 1_000_000_000).try_into().unwrap_or(i64::MAX),
         tv_nsec: (ns % 1_000_000_000) as _,
     });
-    match wait_bitset(word, FLAGS, seen, until.as_ref(), EVERY) {
+    let ended = wait_bitset(word, FLAGS, seen, until.as_ref(), EVERY);
+    match ended {
         Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
         // Nothing else can be wrong with a mapped, aligned word; a caller's loop ends by its
         // deadline in any case.
         Err(error) => debug_assert!(false, "futex: {error}"),
     }
+    ended != Err(Errno::INTR)
 }
 
 /// Wakes one sleeper.

@@ -11,7 +11,7 @@
 //! bytes that are copied before anybody looks at them.
 //!
 //! Control words are atomics, each of one size; everything else is moved by volatile copies
-//! ([`copy`]). No reference or slice into a segment exists, because the peer may write there at any
+//! (`copy.rs`). No reference or slice into a segment exists, because the peer may write there at any
 //! time. Atomics in memory that another process maps are outside of what the language promises; the
 //! gap is accepted here and nowhere else.
 //!

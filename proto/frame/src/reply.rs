@@ -140,12 +140,11 @@ impl Replies {
             if monotonic_ns() >= deadline_ns {
                 return Wake::Deadline;
             }
-            if spurious > SPURIOUS_WAKES {
+            if spurious == SPURIOUS_WAKES {
                 return self.sleep_deaf(seq, deadline_ns);
             }
             let word = self.mapping.word(self.header(seq) + DONE);
-            futex::sleep(word, seen as u32, Some(deadline_ns));
-            spurious += 1;
+            spurious += u32::from(futex::sleep(word, seen as u32, Some(deadline_ns)));
         }
     }
 

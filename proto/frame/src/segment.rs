@@ -3,9 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use memfd::MemfdOptions;
-use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
+use rustix::fs::{SealFlags, fcntl_get_seals, fstat, fstatfs};
 
 use crate::Geometry;
+
+/// `linux/magic.h`.
+const HUGETLBFS_MAGIC: i64 = 0x9584_58f6;
 
 /// Why a segment cannot be made or must not be used.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,9 @@ pub enum SegmentError {
     /// Not a memfd, or one without sealing.
     #[error("the segment is not a sealable memfd: create it with MFD_ALLOW_SEALING")]
     NotAMemfd,
+    /// Made of huge pages, which cannot be mapped in part.
+    #[error("the segment is made of huge pages: create it without MFD_HUGETLB")]
+    HugePages,
     /// A seal is missing.
     #[error(
         "the segment lacks the seal {0}: without it a peer could end the other side with SIGBUS or write what it may only read; seal it before passing it on"
@@ -105,6 +111,12 @@ fn verify(
         if !seals.contains(*seal) {
             return Err(SegmentError::Unsealed(name));
         }
+    }
+    let file_system = fstatfs(fd)
+        .map_err(|error| SegmentError::kernel("look at", error))?
+        .f_type;
+    if file_system as i64 == HUGETLBFS_MAGIC {
+        return Err(SegmentError::HugePages);
     }
     let stat = fstat(fd).map_err(|error| SegmentError::kernel("stat", error))?;
     let found = u64::try_from(stat.st_size).unwrap_or(0);

@@ -388,6 +388,50 @@ fn a_segment_without_each_of_its_seals_is_refused_by_the_name_of_the_seal() {
     ));
 }
 
+#[test]
+fn a_segment_of_huge_pages_is_refused() {
+    let geometry = Geometry::new(1, 1, 1).unwrap();
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB;
+    let Ok(fd) = rustix::fs::memfd_create("test", flags) else {
+        return eprintln!("SKIPPED: this kernel makes no memfd of huge pages");
+    };
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&fd, seals).unwrap();
+    let verdict = verify_forward(fd.as_fd(), &geometry);
+    assert!(
+        matches!(verdict, Err(SegmentError::HugePages)),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn frames_that_are_skipped_are_never_taken() {
+    let mut p = path(4);
+    publish(&mut p, 1, &[1; 16]);
+    publish(&mut p, 2, &[2; 16]);
+    p.inbox.skip();
+    assert_eq!(p.inbox.take(&mut vec![0; 5000]), None);
+    publish(&mut p, 3, &[3; 16]);
+    assert_eq!(p.inbox.take(&mut vec![0; 5000]).unwrap().seq, 3);
+}
+
+#[test]
+fn a_doorbell_that_goes_backwards_brings_no_frame_and_keeps_nobody_awake() {
+    let mut p = path(4);
+    for seq in 1..=3 {
+        publish(&mut p, seq, &[1; 16]);
+        assert!(p.inbox.take(&mut vec![0; 5000]).is_some());
+    }
+    publish(&mut p, 1, &[1; 16]);
+    assert_eq!(p.inbox.take(&mut vec![0; 5000]), None);
+    let mut looked = false;
+    p.inbox.sleep(&p.outbox, || {
+        looked = true;
+        false
+    });
+    assert!(looked, "the worker looks at its orders");
+}
+
 /// Something that is no memfd.
 fn tempfile() -> OwnedFd {
     let (reader, _writer) = rustix::pipe::pipe().unwrap();

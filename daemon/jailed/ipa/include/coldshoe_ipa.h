@@ -10,13 +10,15 @@
  * Rules
  *  - The verbs of one instance are called one at a time, on one thread.
  *  - Pointers handed to the module are valid during the call only, unless stated.
- *  - Every structure starts with its size. A module reads only what the size
- *    covers; a newer host may append fields.
+ *  - Every structure that is passed by pointer starts with its size. A module
+ *    reads only what the size covers; a newer host may append fields.
  *  - Verbs return 0 or a negative errno value. Before returning an error, say why
  *    with the host's log function at COLDSHOE_IPA_LOG_ERROR: the last such line is
  *    what the user is shown.
  *  - Order: create, configure, start, process..., stop, configure or start again...,
- *    destroy. configure is never called between start and stop.
+ *    destroy. configure is never called between start and stop. The process may
+ *    be ended at any time instead, without stop or destroy: keep nothing that
+ *    only they would save.
  *
  * Units: times in microseconds unless the name says otherwise, gains as linear
  * factors (1.0 = none), temperatures in kelvin, fractions of full scale in 0..1.
@@ -153,7 +155,10 @@ enum coldshoe_ipa_actuator {
 	COLDSHOE_IPA_WANT_FRAME_DURATION = 1 << 4,
 };
 
-/* Sensor and lens requests. The trusted side clamps or refuses them. */
+/*
+ * Sensor and lens requests. The trusted side clamps or refuses them, and applies those of one answer
+ * to the same frame: it holds the faster controls back.
+ */
 struct coldshoe_ipa_wanted {
 	uint32_t set;      /* enum coldshoe_ipa_actuator, or'ed */
 	uint32_t reserved; /* 0 */

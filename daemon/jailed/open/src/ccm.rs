@@ -228,12 +228,27 @@ mod tests {
     fn rows_that_tint_grey_and_temperatures_out_of_order_are_refused() {
         let mut bad = tuning();
         bad.matrices[1].matrix[2][0] = 0.1;
-        assert!(format!("{:?}", bad.check()).contains("ccm.matrices.1.matrix.2"));
+        assert!(
+            bad.check()
+                .unwrap_err()
+                .to_string()
+                .contains("ccm.matrices.1.matrix.2")
+        );
         let mut bad = tuning();
         bad.matrices[1].temperature = 3000.0;
-        assert!(format!("{:?}", bad.check()).contains("ccm.matrices.1.temperature"));
+        assert!(
+            bad.check()
+                .unwrap_err()
+                .to_string()
+                .contains("ccm.matrices.1.temperature")
+        );
         let mut bad = tuning();
         bad.matrices[0].matrix[0][1] = f64::NAN;
-        assert!(format!("{:?}", bad.check()).contains("ccm.matrices.0.matrix.0.1"));
+        assert!(
+            bad.check()
+                .unwrap_err()
+                .to_string()
+                .contains("ccm.matrices.0.matrix.0.1")
+        );
     }
 }

@@ -126,7 +126,9 @@ impl CtCurve {
     /// B/G: 0.1 is about 10 %.
     pub fn log_distance(&self, colour: WhitePoint) -> f64 {
         let off = |(_, on): &(f64, WhitePoint)| {
-            (colour.red / on.red).ln().hypot((colour.blue / on.blue).ln())
+            (colour.red / on.red)
+                .ln()
+                .hypot((colour.blue / on.blue).ln())
         };
         self.0.iter().map(off).fold(f64::INFINITY, f64::min)
     }
@@ -200,7 +202,7 @@ mod tests {
         for bad in [[3000.0, 0.6, 0.6], [5000.0, 0.7, 0.6], [5000.0, 0.5, 0.4]] {
             let points = [[2500.0, 1.0, 0.3], [4500.0, 0.6, 0.5], bad];
             let fault = CtCurve::new("awb.curve", &points).unwrap_err();
-            assert!(format!("{fault:?}").contains("awb.curve.2"), "{fault:?}");
+            assert!(fault.to_string().contains("awb.curve.2"), "{fault:?}");
         }
     }
 
@@ -209,7 +211,7 @@ mod tests {
         assert!(CtCurve::new("awb.curve", &[[2500.0, 1.0, 0.3]]).is_err());
         let points = [[2500.0, f64::NAN, 0.3], [4500.0, 0.6, 0.5]];
         let fault = CtCurve::new("awb.curve", &points).unwrap_err();
-        assert!(format!("{fault:?}").contains("awb.curve.0.1"), "{fault:?}");
+        assert!(fault.to_string().contains("awb.curve.0.1"), "{fault:?}");
     }
 
     #[test]

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn gains_and_coefficients_out_of_range_are_refused_by_place() {
         let fault = radial(vec![0.1, f64::NAN]).check().unwrap_err();
-        assert!(format!("{fault:?}").contains("lsc.radial.green.1"));
+        assert!(fault.to_string().contains("lsc.radial.green.1"));
         let grid = |columns, red| LscTuning {
             radial: None,
             grid: Some(Grid {
@@ -239,7 +239,7 @@ mod tests {
             (0, vec![1.0; 4], "lsc.grid.columns"),
         ] {
             let fault = grid(columns, red).check().unwrap_err();
-            assert!(format!("{fault:?}").contains(key), "{fault:?}");
+            assert!(fault.to_string().contains(key), "{fault:?}");
         }
     }
 }

@@ -110,8 +110,7 @@ impl Ipa for Open {
     fn configure(&mut self, sensor: &Sensor) -> Result<(), IpaError> {
         let tuning = &self.tuning;
         let limits = Limits::of_sensor(sensor)?;
-        let awb =
-            Awb::new(&tuning.awb).map_err(|fault| IpaError::new(format_args!("{fault:?}")))?;
+        let awb = Awb::new(&tuning.awb).map_err(IpaError::new)?;
         let lsc = tuning.lsc.as_ref().map(|lsc| Shading::new(lsc, sensor));
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
@@ -163,7 +162,10 @@ impl Ipa for Open {
                 answer.metadata.ae_state = exposure.state as u32;
                 answer.metadata.luminance = exposure.luminance;
                 answer.metadata.lux = lux.unwrap_or(0.0);
-                algorithms.awb.process(measured, lux, &requests.white)
+                let exposed = exposure.state != AlgorithmState::Searching;
+                algorithms
+                    .awb
+                    .process(measured, lux, exposed, &requests.white)
             }
             None => {
                 answer.metadata.ae_state = AlgorithmState::Searching as u32;

@@ -135,6 +135,6 @@ mod tests {
             gamma: 0.0,
             ..ToneTuning::default()
         };
-        assert!(format!("{:?}", bad.check()).contains("tone.gamma"));
+        assert!(bad.check().unwrap_err().to_string().contains("tone.gamma"));
     }
 }

@@ -107,7 +107,8 @@ pub enum TuningError {
 }
 
 /// A value that makes no sense, found by the algorithm it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{key} {reason}")]
 pub struct Fault {
     key: String,
     reason: String,
@@ -243,6 +244,7 @@ fn shortened(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn refusal(text: &str) -> String {
         Tuning::parse(text.as_bytes()).unwrap_err().to_string()
@@ -260,6 +262,20 @@ mod tests {
                 panic!("{name}.toml: {error}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_default_file_says_is_what_a_missing_key_means() {
+        let (file, bare) = (
+            Tuning::built_in().unwrap(),
+            Tuning::parse(b"version = 1").unwrap(),
+        );
+        assert_eq!(file.agc, bare.agc);
+        assert_eq!(file.awb, bare.awb);
+        assert_eq!(file.black_level, bare.black_level);
+        assert_eq!(file.ccm, bare.ccm);
+        assert_eq!(file.tone, bare.tone);
+        assert_eq!((file.lsc, file.lux), (bare.lsc, bare.lux));
     }
 
     #[test]
@@ -339,6 +355,25 @@ mod tests {
             "tuning line 4: agc.target is 7; write a value from 0.001 to 0.95"
         );
         assert!(refusal("version = 1\n[agc]\ntarget = nan\n").contains("is NaN"));
+    }
+
+    #[test]
+    fn brackets_without_end_are_refused() {
+        let text = refusal(&format!("version = 1\nx = {}", "[".repeat(200_000)));
+        assert!(text.contains("line 2"), "{text}");
+        assert!(text.len() < 500, "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_change_of_a_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = DEFAULT.as_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Err(error) = Tuning::parse(&bytes) {
+                prop_assert!(error.to_string().starts_with("tuning"));
+            }
+        }
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Frames {
         }
     }
 
+    /// Leaves out what was published before the module starts.
+    pub(crate) fn skip(&mut self) {
+        self.inbox.skip();
+    }
+
     /// Answers frames until an order ends it.
     pub(crate) fn serve(
         &mut self,
@@ -79,11 +84,12 @@ impl Frames {
             FrameKind::Prepare => &[],
         };
         let frame = frame_in(taken, stats);
+        let params = self.params.bytes_mut();
         let mut out = abi::FrameOut {
             struct_size: size_of::<abi::FrameOut>() as u32,
             reserved: 0,
-            params: self.params.bytes_mut().as_mut_ptr(),
-            params_capacity: self.params.bytes().len(),
+            params: params.as_mut_ptr(),
+            params_capacity: params.len(),
             params_size: 0,
             wanted: abi::Wanted::default(),
             metadata: abi::Metadata::default(),

@@ -64,19 +64,19 @@ impl Module {
 
     pub(crate) fn configure(&self, sensor: &abi::Sensor) -> Result<(), Failed> {
         // SAFETY: a live instance, a valid structure, one call at a time.
-        let code = unsafe { (self.verbs.configure)(self.instance, sensor) };
+        let code = unsafe { (self.fresh().configure)(self.instance, sensor) };
         self.verdict(Stage::Configure, "configure", code)
     }
 
     pub(crate) fn start(&self) -> Result<(), Failed> {
         // SAFETY: a live instance, one call at a time.
-        let code = unsafe { (self.verbs.start)(self.instance) };
+        let code = unsafe { (self.fresh().start)(self.instance) };
         self.verdict(Stage::Start, "start", code)
     }
 
     pub(crate) fn stop(&self) -> Result<(), Failed> {
         // SAFETY: a live instance, one call at a time.
-        let code = unsafe { (self.verbs.stop)(self.instance) };
+        let code = unsafe { (self.fresh().stop)(self.instance) };
         self.verdict(Stage::Stop, "stop", code)
     }
 
@@ -105,6 +105,12 @@ impl Module {
         // SAFETY: valid structures; strings and tuning live across the call.
         let code = unsafe { (self.verbs.create)(&init, &mut self.instance) };
         self.verdict(Stage::Create, "create", code)
+    }
+
+    /// The verbs, with no error of an earlier one left that could pass for the reason of the next.
+    fn fresh(&self) -> &Verbs {
+        self.log.take_error();
+        &self.verbs
     }
 
     fn verdict(&self, stage: Stage, verb: &str, code: i32) -> Result<(), Failed> {

@@ -32,6 +32,7 @@ pub(crate) fn serve(
                 control.answer(serial, configured)?;
             }
             (Body::Start(_), State::Configured) => {
+                frames.skip();
                 let started = module.start();
                 let streams = started.is_ok();
                 control.answer(serial, started)?;

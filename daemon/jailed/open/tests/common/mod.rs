@@ -1,4 +1,5 @@
 //! The open module in a closed loop with the camera without hardware.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use coldshoe_camera::{
     Camera, Captured, Cfa, Delays, Light, Scene, SensorConfig, SensorRequest, angle,

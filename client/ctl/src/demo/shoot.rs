@@ -1,0 +1,290 @@
+//! Shooting the film: the pipeline handler's loop, frame by frame.
+
+use std::time::Duration;
+
+use coldshoe::{
+    BayerOrder, Controls, Frame, Moment, Outcome, Sensor, Session, SubmitError, Ticket, Wanted,
+    WhyHeld,
+};
+use coldshoe_camera::{Applied, Camera, Captured, Cfa, Rgb8, SensorRequest, SoftIsp, angle};
+use coldshoe_isp::Statistics;
+use coldshoe_isp::soft::{SoftParams, Update, WbGains};
+
+use super::Error;
+use super::film::{FIRST_EXPOSURE, Film};
+
+/// What became of a frame's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They came in time.
+    Fresh,
+    /// The last ones stay.
+    Held(WhyHeld),
+    /// They came, and are none of this ISP's.
+    Refused,
+}
+
+/// A frame, judged from outside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Record {
+    /// What the sensor did.
+    pub(super) applied: Applied,
+    /// Exposure × gains over what puts the picture on target, less 1.
+    pub(super) luminance_error: f64,
+    /// Angle between the white point of the gains in force and the true one, degrees.
+    pub(super) white_error: Option<f64>,
+    /// From submitting the statistics to holding the answer.
+    pub(super) round_trip: Duration,
+    pub(super) fate: Fate,
+}
+
+/// A frame that is shown.
+#[derive(Clone, Debug)]
+pub(super) struct Still {
+    pub(super) frame: usize,
+    pub(super) picture: Rgb8,
+}
+
+/// The finished film.
+#[derive(Clone, Debug)]
+pub(super) struct Reel {
+    pub(super) records: Vec<Record>,
+    /// The frames that the parts show, in order.
+    pub(super) stills: Vec<Still>,
+    /// What the camera shows before the module has a say.
+    pub(super) before: Rgb8,
+    /// The last frame.
+    pub(super) after: Rgb8,
+}
+
+/// What the daemon is told of the camera's sensor.
+pub(super) fn sensor(camera: &Camera) -> Sensor {
+    let limits = camera.limits();
+    // The camera holds the faster controls back: all of them land together.
+    let delay = camera.delay() as u32;
+    Sensor {
+        model: "coldshoe virtual sensor".into(),
+        width: limits.size.width() as u32,
+        height: limits.size.height() as u32,
+        bayer_order: match limits.cfa {
+            Cfa::Rggb => BayerOrder::Rggb,
+            Cfa::Grbg => BayerOrder::Grbg,
+            Cfa::Gbrg => BayerOrder::Gbrg,
+            Cfa::Bggr => BayerOrder::Bggr,
+        }
+        .into(),
+        bit_depth: limits.bits,
+        line_length_us: limits.line_us,
+        min_exposure_us: limits.min_exposure_us,
+        max_exposure_us: limits.max_exposure_us,
+        min_analogue_gain: limits.min_analogue_gain,
+        max_analogue_gain: limits.max_analogue_gain,
+        max_digital_gain: limits.max_digital_gain,
+        black_level: limits.black,
+        exposure_delay: delay,
+        gain_delay: delay,
+        min_frame_duration_us: limits.frame_us,
+        max_frame_duration_us: limits.frame_us,
+    }
+}
+
+/// Shoots the film. `shrink` makes a still of a rendered frame; `between` is called with the number
+/// of frames done and may end the film.
+pub(super) fn shoot(
+    film: &Film,
+    camera: &mut Camera,
+    session: &mut Session,
+    shrink: impl Fn(&Rgb8) -> Rgb8,
+    mut between: impl FnMut(usize) -> Result<(), Error>,
+) -> Result<Reel, Error> {
+    camera.set_light(film.parts[0].light);
+    let mut last = find(camera);
+    let before = SoftIsp::new().render(&last.raw);
+    let mut set = Set {
+        frame_time: Duration::from_secs_f64(camera.limits().frame_us / 1e6),
+        session,
+        pipeline: Pipeline {
+            camera,
+            isp: SoftIsp::new(),
+            white: WbGains::default(),
+        },
+        stats: vec![0; Statistics::SIZE],
+    };
+    set.prepare(&last)?;
+    let mut records = Vec::with_capacity(film.len());
+    let mut stills = Vec::new();
+    for part in &film.parts {
+        set.pipeline.camera.set_light(part.light);
+        let truth = Truth::of(set.pipeline.camera);
+        for frame in part.frames() {
+            between(frame)?;
+            last = set.pipeline.camera.next_frame();
+            let (fate, round_trip) = set.answer(frame, &last)?;
+            records.push(set.pipeline.judge(&last.applied, &truth, fate, round_trip));
+            if part.shown().contains(&frame) {
+                let picture = shrink(&set.pipeline.isp.render(&last.raw));
+                stills.push(Still { frame, picture });
+            }
+        }
+    }
+    Ok(Reel {
+        records,
+        stills,
+        before,
+        after: set.pipeline.isp.render(&last.raw),
+    })
+}
+
+/// Leaves the sensor as a last user would, exposed for quite another light. Returns what it sees.
+fn find(camera: &mut Camera) -> Captured {
+    let total = camera.target_exposure_us(0.0) * FIRST_EXPOSURE;
+    let limits = camera.limits();
+    let exposure = total.clamp(limits.min_exposure_us, limits.max_exposure_us);
+    camera.request(&SensorRequest {
+        exposure_us: Some(exposure),
+        analogue_gain: Some(total / exposure),
+        digital_gain: Some(1.0),
+    });
+    for _ in 0..camera.delay() {
+        camera.next_frame();
+    }
+    camera.next_frame()
+}
+
+/// The right answers under one light.
+struct Truth {
+    total_us: f64,
+    neutral: Option<[f64; 3]>,
+}
+
+impl Truth {
+    fn of(camera: &Camera) -> Self {
+        Self {
+            total_us: camera.target_exposure_us(0.0),
+            neutral: camera.neutral(),
+        }
+    }
+}
+
+/// The pipeline and the module that it asks.
+struct Set<'a> {
+    session: &'a mut Session,
+    pipeline: Pipeline<'a>,
+    stats: Vec<u8>,
+    frame_time: Duration,
+}
+
+impl Set<'_> {
+    /// Asks for parameters before the first frame.
+    fn prepare(&mut self, found: &Captured) -> Result<(), Error> {
+        let frame = self.describe(0, &found.applied);
+        let ticket = self.session.prepare(&frame);
+        self.land(ticket, &frame).map(drop)
+    }
+
+    /// Sends a frame's statistics and takes over what the module makes of them.
+    fn answer(&mut self, number: usize, captured: &Captured) -> Result<(Fate, Duration), Error> {
+        let statistics = captured.statistics();
+        let len = statistics.encode(&mut self.stats)?;
+        let frame = self.describe(number, &captured.applied);
+        let ticket = self.session.submit(&frame, &self.stats[..len]);
+        self.land(ticket, &frame)
+    }
+
+    fn describe(&self, number: usize, applied: &Applied) -> Frame {
+        let now = Moment::now();
+        Frame {
+            number: number as u64,
+            sensor_timestamp: now,
+            deadline: now + self.frame_time,
+            applied: coldshoe::Applied {
+                exposure_us: applied.exposure_us,
+                analogue_gain: applied.analogue_gain,
+                digital_gain: applied.digital_gain,
+                black_level: self.pipeline.camera.limits().black,
+                lens_position: None,
+            },
+            controls: Controls::default(),
+        }
+    }
+
+    /// Waits for a frame. A worker that has failed ends the film.
+    fn land(
+        &mut self,
+        ticket: Result<Ticket, SubmitError>,
+        frame: &Frame,
+    ) -> Result<(Fate, Duration), Error> {
+        let landed = match ticket {
+            Ok(ticket) => {
+                let outcome = self.session.wait(ticket);
+                let round_trip = Moment::now().since(frame.sensor_timestamp);
+                (self.pipeline.take(&outcome), round_trip)
+            }
+            Err(SubmitError::Faulted) => (Fate::Held(WhyHeld::Fault), Duration::ZERO),
+            Err(error) => return Err(error.into()),
+        };
+        match self.session.fault() {
+            Some(fault) => Err(Error::Fault(fault.clone())),
+            None => Ok(landed),
+        }
+    }
+}
+
+/// Camera and ISP.
+struct Pipeline<'a> {
+    camera: &'a mut Camera,
+    isp: SoftIsp,
+    /// The white balance in force.
+    white: WbGains,
+}
+
+impl Pipeline<'_> {
+    /// Takes over what a fresh answer wants of the ISP and of the sensor.
+    fn take(&mut self, outcome: &Outcome<'_>) -> Fate {
+        let answer = match outcome {
+            Outcome::Fresh(answer) => answer,
+            Outcome::Held { why, .. } => return Fate::Held(*why),
+        };
+        let Wanted {
+            exposure_us,
+            analogue_gain,
+            digital_gain,
+            ..
+        } = answer.wanted;
+        self.camera.request(&SensorRequest {
+            exposure_us,
+            analogue_gain,
+            digital_gain,
+        });
+        // A module may have nothing to say to the ISP.
+        if answer.params.is_empty() {
+            return Fate::Fresh;
+        }
+        let Ok(params) = SoftParams::decode(answer.params) else {
+            return Fate::Refused;
+        };
+        match params.wb_gains {
+            Update::Keep => {}
+            Update::Disable => self.white = WbGains::default(),
+            Update::Set(white) => self.white = white,
+        }
+        match self.isp.apply(answer.params) {
+            Ok(()) => Fate::Fresh,
+            Err(_) => Fate::Refused,
+        }
+    }
+
+    fn judge(&self, applied: &Applied, truth: &Truth, fate: Fate, round_trip: Duration) -> Record {
+        let [r, gr, gb, b] = self.white.gains();
+        let white_point = [1.0 / r, 2.0 / (gr + gb), 1.0 / b];
+        Record {
+            applied: *applied,
+            luminance_error: applied.total_us() / truth.total_us - 1.0,
+            white_error: truth
+                .neutral
+                .map(|neutral| angle::recovery(white_point, neutral)),
+            round_trip,
+            fate,
+        }
+    }
+}

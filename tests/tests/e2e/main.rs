@@ -1,0 +1,11 @@
+//! Promises about the real daemon, its workers and its clients, from end to end.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod clients;
+mod daemons;
+mod frames;
+mod jail;
+mod modules;
+mod tuning;
+mod verbs;
