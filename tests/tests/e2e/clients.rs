@@ -1,35 +1,30 @@
 //! Clients that break every rule: the daemon says why, lets go of all they had, and serves others.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
 
 use coldshoe::ErrorCode;
-use coldshoe_control::client::{
-    Body, Close, Configure, Done, Envelope, Error, Hello, OpenSession, Start, Stop,
-};
-use coldshoe_control::{MAX_DATAGRAM, RecvError, Trouble};
+use coldshoe_control::client::{Body, Close, Configure, Done, Envelope, Error, Hello, Start, Stop};
+use coldshoe_control::{MAX_DATAGRAM, Trouble};
 use coldshoe_tests::{
-    Daemon, Library, PATIENCE, Raw, Said, Segment, assert_serves, children, ends, frame, refused,
-    request, run_frame, running, sensor, three_lines,
+    Daemon, Raw, Said, Segment, assert_serves, ends, request, run_frame, running, sensor,
+    three_lines,
 };
 use prost::Message;
-use rustix::fs::SealFlags;
-use rustix::io::Errno;
 
 /// An error of the daemon, with its code and in three lines.
-fn says(error: Error, code: ErrorCode, said: Said<'_>) {
+pub(crate) fn says(error: Error, code: ErrorCode, said: Said<'_>) {
     assert_eq!(error.code(), code, "{error:?}");
     three_lines(&Trouble::from(error), said);
 }
 
 /// What the daemon does after all that a client has done to it.
-fn unharmed(daemon: &Daemon) {
+pub(crate) fn unharmed(daemon: &Daemon) {
     daemon.assert_at_rest();
     assert_serves(daemon);
     daemon.assert_at_rest();
 }
 
-fn pipe() -> OwnedFd {
+pub(crate) fn pipe() -> OwnedFd {
     rustix::pipe::pipe().expect("a pipe").0
 }
 
@@ -190,122 +185,6 @@ fn a_second_hello_is_out_of_place_and_the_connection_lives_on() {
     unharmed(&daemon);
 }
 
-/// OpenSession with this segment is refused; the connection lives on and can open another.
-fn segment_is_refused(daemon: &Daemon, fd: BorrowedFd<'_>, why: &str) {
-    let open = daemon.open("good");
-    let mut client = Raw::greeted(&daemon.socket());
-    let error = client.refused(request(&open), &[fd]);
-    let said = ["forward segment is refused", why, "client library"];
-    says(error, ErrorCode::BadSegment, said);
-    client.open(&open).start();
-}
-
-#[test]
-fn a_segment_without_each_of_its_seals_is_refused_by_the_name_of_the_seal() {
-    let daemon = Daemon::new();
-    let good = Segment::of(&daemon.open("good"));
-    for (missing, name) in [
-        (SealFlags::SHRINK, "seal SHRINK"),
-        (SealFlags::GROW, "seal GROW"),
-        (SealFlags::FUTURE_WRITE, "seal FUTURE_WRITE"),
-        (SealFlags::SEAL, "seal SEAL"),
-    ] {
-        let seals = good.seals - missing;
-        let segment = Segment { seals, ..good }.make();
-        segment_is_refused(&daemon, segment.as_fd(), name);
-    }
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_segment_of_another_size_is_refused_with_both_sizes() {
-    let daemon = Daemon::new();
-    let good = Segment::of(&daemon.open("good"));
-    for len in [
-        0,
-        1,
-        good.len - 1,
-        good.len - 4096,
-        good.len + 4096,
-        1 << 40,
-    ] {
-        let segment = Segment { len, ..good }.make();
-        let why = format!("has {len} bytes, its geometry needs {}", good.len);
-        segment_is_refused(&daemon, segment.as_fd(), &why);
-    }
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_segment_that_is_no_memfd_is_refused() {
-    let daemon = Daemon::new();
-    segment_is_refused(&daemon, pipe().as_fd(), "not a sealable memfd");
-    let null = std::fs::File::open("/dev/null").expect("it is everywhere");
-    segment_is_refused(&daemon, null.as_fd(), "not a sealable memfd");
-    // On tmpfs a file has seals too, the wrong ones: what counts is that it is refused.
-    let file = tempfile::tempfile().expect("a file");
-    let mut client = Raw::greeted(&daemon.socket());
-    let error = client.refused(request(&daemon.open("good")), &[file.as_fd()]);
-    says(
-        error,
-        ErrorCode::BadSegment,
-        ["segment is refused", "segment", "seal"],
-    );
-    drop(client);
-    let folder = std::fs::File::open("/").expect("it is everywhere");
-    segment_is_refused(&daemon, folder.as_fd(), "not a sealable memfd");
-    let (socket, _other) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::STREAM,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )
-    .expect("sockets");
-    segment_is_refused(&daemon, socket.as_fd(), "not a sealable memfd");
-    unharmed(&daemon);
-}
-
-#[test]
-fn the_daemons_own_socket_is_no_segment() {
-    let daemon = Daemon::new();
-    let client = Raw::greeted(&daemon.socket());
-    // A connection that travels through itself must not keep itself alive.
-    segment_is_refused(&daemon, client.as_fd(), "not a sealable memfd");
-    drop(client);
-    unharmed(&daemon);
-}
-
-#[test]
-fn absurd_sizes_are_refused_by_their_field() {
-    type Change = fn(&mut OpenSession);
-    let daemon = Daemon::new();
-    let open = daemon.open("good");
-    let segment = Segment::of(&open).make();
-    let mut client = Raw::greeted(&daemon.socket());
-    let changes: [(&str, Change); 9] = [
-        ("slots", |open| open.slots = 0),
-        ("slots", |open| open.slots = 3),
-        ("slots", |open| open.slots = 32),
-        ("slots", |open| open.slots = u32::MAX),
-        ("stats_capacity", |open| open.stats_capacity = 0),
-        ("stats_capacity", |open| open.stats_capacity = u32::MAX),
-        ("params_capacity", |open| open.params_capacity = 0),
-        ("params_capacity", |open| {
-            open.params_capacity = (16 << 20) + 1
-        }),
-        ("camera", |open| open.camera = "x".repeat(60_000)),
-    ];
-    for (field, change) in changes {
-        let mut absurd = request(&open);
-        change(&mut absurd);
-        let error = client.refused(absurd, &[segment.as_fd()]);
-        let said = ["OpenSession was refused", field, field];
-        says(error, ErrorCode::BadArgument, said);
-    }
-    client.open(&open).start();
-    unharmed(&daemon);
-}
-
 #[test]
 fn a_sensor_that_is_none_is_refused_by_its_field_on_the_daemons_side_too() {
     let daemon = Daemon::new();
@@ -364,224 +243,4 @@ fn answers_of_the_daemon_are_out_of_place_from_a_client() {
         ["Done is out of place", "a client sends", "release"],
     );
     client.turn();
-}
-
-#[test]
-fn more_orders_than_a_session_keeps_waiting_are_refused_one_by_one() {
-    let daemon = Daemon::new();
-    daemon.module(
-        "hangs",
-        &[("IN_CONFIGURE", "say(3, \"configuring\"); hang()")],
-    );
-    let mut client = Raw::greeted(&daemon.socket()).open(&daemon.open("hangs"));
-    let session = client.opened.session;
-    let configure = Configure {
-        session,
-        sensor: Some(sensor()),
-    };
-    client.raw.send(configure, &[]);
-    daemon.log().wait_for("configuring");
-    for _ in 0..8 {
-        client.raw.send(Start { session }, &[]);
-    }
-    let error = client.raw.send(Start { session }, &[]);
-    let answer = client.raw.hear().expect("an answer").message;
-    assert_eq!(answer.serial, error);
-    let Some(Body::Error(error)) = answer.body else {
-        panic!("not refused: {answer:?}");
-    };
-    says(
-        error,
-        ErrorCode::Limit,
-        ["too many orders", "at most 8", "wait for the answer"],
-    );
-    drop(client);
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_client_that_never_reads_its_answers_is_dropped() {
-    let daemon = Daemon::new();
-    let mut session = Raw::greeted(&daemon.socket()).open(&daemon.open("good"));
-    session.start();
-    let order = Envelope::new(9, Close { session: u64::MAX }).encode_to_vec();
-    let mut sent = 0;
-    let error = loop {
-        match session.raw.send_bytes(&order, &[]) {
-            Ok(()) => sent += 1,
-            Err(error) => break error,
-        }
-        assert!(sent < 1_000_000, "the daemon piles answers up without end");
-    };
-    assert!(matches!(error, Errno::PIPE | Errno::CONNRESET), "{error}");
-    assert!(ends(&session.pidfd), "its worker is gone");
-    daemon.log().wait_for("does not read its answers");
-    drop(session);
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_client_that_goes_away_while_its_module_loads_takes_the_worker_along() {
-    let daemon = Daemon::new();
-    daemon.module("hangs", &[("IN_CREATE", "hang()")]);
-    let open = daemon.open("hangs");
-    let mut client = Raw::greeted(&daemon.socket());
-    client.send(request(&open), &[Segment::of(&open).make().as_fd()]);
-    daemon.log().wait_for("create() was called");
-    drop(client);
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_client_that_goes_away_in_a_frame_takes_the_worker_along() {
-    let daemon = Daemon::new();
-    daemon.module("hangs", &[("IN_PROCESS", "say(3, \"in a frame\"); hang()")]);
-    let mut session = Raw::greeted(&daemon.socket()).open(&daemon.open("hangs"));
-    session.start();
-    session.publish();
-    daemon.log().wait_for("in a frame");
-    drop(session.raw);
-    assert!(ends(&session.pidfd));
-    drop(session.pidfd);
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_client_that_goes_away_in_a_verb_takes_the_worker_along() {
-    // The worker would live that long otherwise.
-    let daemon = Library::start(|config| config.timeouts.order = 100 * PATIENCE);
-    daemon.module("hangs", &[("IN_CONFIGURE", "hang()")]);
-    let mut client = Raw::greeted(&daemon.socket()).open(&daemon.open("hangs"));
-    let order = Configure {
-        session: client.opened.session,
-        sensor: Some(sensor()),
-    };
-    client.raw.send(order, &[]);
-    drop(client.raw);
-    assert!(ends(&client.pidfd));
-    assert_serves(&daemon);
-}
-
-#[test]
-fn a_client_that_is_killed_takes_its_worker_along() {
-    let daemon = Daemon::new();
-    let open = daemon.open("good");
-    let mut client = Command::new(env!("CARGO_BIN_EXE_coldshoe-test-client"))
-        .arg(daemon.socket())
-        .args([open.stats_format, open.params_format])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a client");
-    let mut line = String::new();
-    let stdout = client.stdout.take().expect("piped above");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("text");
-    let worker = line.trim().parse().expect("its worker's number");
-    assert!(children(daemon.pid()).contains(&worker));
-    client.kill().expect("our own child");
-    client.wait().expect("our own child");
-    unharmed(&daemon);
-}
-
-#[test]
-fn more_clients_than_there_is_room_for_are_told_so_and_leave_nothing_behind() {
-    let daemon = Daemon::new();
-    // One of the 64 is the harness's own.
-    let mut room = 63;
-    let mut clients = Vec::new();
-    for _ in 0..100 {
-        let mut client = Raw::connect(&daemon.socket());
-        let hello = Envelope::new(1, Hello::offer(&[], "one of many"));
-        // Whoever is turned away may be hung up on before it has said a word.
-        let _ = client.send_bytes(&hello.encode_to_vec(), &[]);
-        match client.hear().expect("an answer").message.body {
-            Some(Body::Hello(_)) => room -= 1,
-            Some(Body::Error(error)) => {
-                assert_eq!(room, 0, "refused too early");
-                let said = ["not welcome", "64 clients", "try again"];
-                says(error, ErrorCode::Limit, said);
-            }
-            other => panic!("another answer: {other:?}"),
-        }
-        clients.push(client);
-    }
-    assert_eq!(room, 0);
-    clients.iter_mut().take(63).for_each(Raw::turn);
-    drop(clients);
-    unharmed(&daemon);
-}
-
-#[test]
-fn a_client_that_was_turned_away_is_told_why_by_its_library() {
-    let daemon = Daemon::new();
-    let clients: Vec<_> = (0..63).map(|_| Raw::greeted(&daemon.socket())).collect();
-    let said = ["not welcome", "64 clients", "try again"];
-    let told = refused(&daemon.open("good"), said);
-    assert_eq!(told.code, ErrorCode::Limit);
-    drop(clients);
-    unharmed(&daemon);
-}
-
-#[test]
-fn more_sessions_than_there_is_room_for_are_told_so() {
-    let daemon = Library::start(|config| config.max_sessions = 2);
-    let one = running(&daemon, "good");
-    let _two = running(&daemon, "good");
-    let said = ["no session is free", "all 2 are open", "close a session"];
-    let told = refused(&daemon.open("good"), said);
-    assert_eq!(told.code, ErrorCode::Limit);
-    one.close().expect("closed");
-    assert_serves(&daemon);
-}
-
-#[test]
-fn a_session_that_was_closed_has_made_room_for_the_next() {
-    let daemon = Library::start(|config| config.max_sessions = 1);
-    daemon.module("fails", &[("IN_CREATE", "return -EINVAL")]);
-    for _ in 0..20 {
-        running(&daemon, "good").close().expect("closed");
-        let said = ["create()", "", ""];
-        refused(&daemon.open("fails"), said);
-    }
-}
-
-#[test]
-fn a_frame_in_flight_when_the_connection_breaks_is_held_and_the_client_told() {
-    let daemon = Daemon::new();
-    daemon.module("hangs", &[("IN_PROCESS", "hang()")]);
-    let mut session = running(&daemon, "hangs");
-    let ticket = session
-        .submit(&frame(1, PATIENCE), &[0; 64])
-        .expect("a slot");
-    daemon.kill();
-    assert!(session.fault().is_some());
-    assert!(!session.wait(ticket).is_fresh());
-}
-
-#[test]
-fn whoever_hangs_up_at_any_moment_leaves_nothing_behind() {
-    let daemon = Daemon::new();
-    let open = daemon.open("good");
-    drop(Raw::connect(&daemon.socket()));
-    drop(Raw::greeted(&daemon.socket()));
-    for orders in 0..4 {
-        let mut client = Raw::greeted(&daemon.socket());
-        client.send(request(&open), &[Segment::of(&open).make().as_fd()]);
-        // Orders to a session that may not be there yet; nobody waits for the answers.
-        for _ in 0..orders {
-            client.send(Stop { session: 1 }, &[]);
-        }
-        drop(client);
-    }
-    let mut client = Raw::greeted(&daemon.socket()).open(&open);
-    let session = client.opened.session;
-    client.raw.send(Close { session }, &[]);
-    drop(client);
-    let mut closed = Raw::greeted(&daemon.socket());
-    closed.send(Hello::offer(&[], "x"), &[]);
-    match closed.hear() {
-        Ok(_) | Err(RecvError::Closed) => drop(closed),
-        Err(error) => panic!("{error}"),
-    }
-    unharmed(&daemon);
 }
