@@ -21,10 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroups;
+use crate::jailer::Jailer;
 use crate::registry::Registry;
 use crate::session::Context;
 use crate::trust::TrustStore;
-use crate::jailer::Jailer;
 use crate::{Config, channel, connection};
 
 const SOCKET: &str = "control.sock";

@@ -87,7 +87,9 @@ fn limits(
     Ok(Limits {
         threads: threads.ok_or_else(|| missing(profile, "limits.threads"))?,
         data: limit("limits.data", stated.data, |l| l.data)?,
-        address_space: limit("limits.address_space", stated.address_space, |l| l.address_space)?,
+        address_space: limit("limits.address_space", stated.address_space, |l| {
+            l.address_space
+        })?,
         stack: limit("limits.stack", stated.stack, |l| l.stack)?,
         nofile: limit("limits.nofile", stated.nofile, |l| l.nofile)?,
         fsize: limit("limits.fsize", stated.fsize, |l| l.fsize)?,
