@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <termios.h>
+#include <time.h>
 
 #include "probe.h"
 
@@ -255,6 +256,23 @@ PROBE(patter)
 	for (sent = 0; sent < most; sent++)
 		NEED(send_message("x", 1, NULL, 0, 0));
 	return sent;
+}
+
+/* The same with the log: for ms= milliseconds, as fast as it goes. */
+PROBE(flood_log)
+{
+	static char line[4096];
+	struct timespec now, start;
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		NEED(write(2, line, sizeof(line)));
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 <
+		 number("ms"));
+	return 0;
 }
 
 PROBE(fake_done)

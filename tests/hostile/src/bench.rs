@@ -330,6 +330,16 @@ impl Running {
         }
     }
 
+    /// The processor time that it has used.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The name may hold anything; the times are the 12th and 13th field after it, in ticks.
+        let (_, fields) = stat.rsplit_once(')').context("stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
+        Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+    }
+
     /// Its resident memory in KiB.
     pub fn resident(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;

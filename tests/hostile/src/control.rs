@@ -38,7 +38,6 @@ impl Told {
             Control::Hits => answered && self.says("victim: hit"),
             Control::Dies(words) => self.says(words),
             Control::Arrives(words) => self.says(words),
-            Control::Loads => !self.says("host: "),
         }
     }
 

@@ -84,8 +84,6 @@ pub enum Control {
     Arrives(&'static str),
     /// It works for anybody on some machines; on others this is missing.
     WorksWith(&'static str),
-    /// The loader itself loads it.
-    Loads,
 }
 
 /// The watchdog's words.

@@ -19,6 +19,7 @@ pub const PROBES: &[&str] = &[
     "start_helper",
     "which_build",
     "own_digest",
+    "flood_log",
     "touch_all_memory",
 ];
 
@@ -30,7 +31,10 @@ pub fn of(bench: &Bench, row: u8) -> anyhow::Result<Vec<Finding>> {
         31 => Ok(vec![daemon::as_many_threads_as_the_profile_says(bench)?]),
         36 => Ok(vec![daemon::descriptors_as_in_the_manifest(bench)?]),
         37 => Ok(vec![daemon::no_descriptor_stays(bench)?]),
-        38 => Ok(vec![daemon::memory_stays_flat(bench)?]),
+        38 => Ok(vec![
+            daemon::memory_stays_flat(bench)?,
+            daemon::a_flood_of_lines_is_cheap(bench)?,
+        ]),
         39 => Ok(vec![daemon::others_go_on(bench)?]),
         40 => Ok(vec![time::destructor_is_not_waited_for(bench)?]),
         41 => Ok(vec![daemon::no_core_is_left(bench)?]),

@@ -144,6 +144,26 @@ pub(super) fn memory_stays_flat(bench: &Bench) -> anyhow::Result<Finding> {
     )
 }
 
+/// Row 38: what a module prints costs the daemon little, however much it is.
+pub(super) fn a_flood_of_lines_is_cheap(bench: &Bench) -> anyhow::Result<Finding> {
+    const TIME: Duration = Duration::from_millis(1000);
+    let daemon = bench.daemon("single")?;
+    let words = bench.words(&format!(
+        "probe=flood_log phase=run ms={}",
+        TIME.as_millis()
+    ));
+    let camera = bench.tuning("hostile", &words)?;
+    let mut session = jail::open(&daemon, "hostile", &camera)?;
+    session.configure(&jail::sensor())?;
+    let (cpu, memory) = (daemon.cpu()?, daemon.resident()?);
+    let started = session.start();
+    let (cpu, grown) = (daemon.cpu()? - cpu, daemon.resident()?.saturating_sub(memory));
+    let text = format!("{} ms of processor and {grown} KiB for {} ms of lines; {started:?}", cpu.as_millis(), TIME.as_millis());
+    let probe = refused("flood_log", 0).args("ms=100");
+    let outcome = if cpu * 10 <= TIME && grown <= 4096 { Ok(text) } else { Err(text) };
+    finding(bench, 38, "flood_log in run", outcome, &probe)
+}
+
 /// Row 39: another session answers every frame while one allocates what it can.
 pub(super) fn others_go_on(bench: &Bench) -> anyhow::Result<Finding> {
     let daemon = bench.daemon("single")?;
