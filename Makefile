@@ -46,6 +46,7 @@ bench:
 	@echo "==> Measuring (release); ratios are against baselines of the same run"
 	$(CARGO) build --locked --release --workspace
 	$(CARGO) run --locked --release -q -p coldshoe-bench
+	$(CARGO) test --locked --release -q -p coldshoe-wall --test jail -- measure
 
 check:
 	@$(CARGO) deny --version >/dev/null 2>&1 || \

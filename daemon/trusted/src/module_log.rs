@@ -5,12 +5,17 @@ use std::os::fd::OwnedFd;
 use coldshoe_control::clean;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep};
 
 /// Longest line that is logged, in bytes; the rest of it becomes the next line.
 const MAX_LINE: u64 = 1024;
 /// Lines logged in a second; what exceeds them is counted.
 const LINES_A_SECOND: u32 = 50;
+/// Once they are spent, how long the pipe is left alone, and how much is then thrown away unread: a
+/// flood costs the daemon twenty looks a second, and a module that means well does not block before
+/// it prints more than a mebibyte a second.
+const PAUSE: Duration = Duration::from_millis(50);
+const PIPEFUL: usize = 64 << 10;
 
 /// Logs what comes out of the pipe until its other end is closed.
 pub(crate) async fn pump(pipe: OwnedFd, module: String) {
@@ -20,6 +25,7 @@ pub(crate) async fn pump(pipe: OwnedFd, module: String) {
     let mut reader = BufReader::with_capacity(4096, receiver);
     let mut budget = Budget::new();
     let mut line = Vec::new();
+    let mut pipeful = Vec::new();
     loop {
         line.clear();
         match (&mut reader)
@@ -33,6 +39,17 @@ pub(crate) async fn pump(pipe: OwnedFd, module: String) {
         if let Some(dropped) = budget.spend(Instant::now()) {
             left_out(&module, dropped);
             write(&module, &line);
+            continue;
+        }
+        sleep(PAUSE).await;
+        // Lines are only counted: the one that is cut here becomes two.
+        budget.leave_out(reader.buffer());
+        let buffered = reader.buffer().len();
+        reader.consume(buffered);
+        pipeful.resize(PIPEFUL, 0);
+        match reader.get_mut().read(&mut pipeful).await {
+            Ok(0) | Err(_) => break,
+            Ok(size) => budget.leave_out(pipeful.get(..size).unwrap_or_default()),
         }
     }
     left_out(&module, budget.dropped);
@@ -77,6 +94,13 @@ impl Budget {
             spent: 0,
             dropped: 0,
         }
+    }
+
+    /// Counts the lines of what is thrown away.
+    fn leave_out(&mut self, bytes: &[u8]) {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let lines = u32::try_from(lines).unwrap_or(u32::MAX);
+        self.dropped = self.dropped.saturating_add(lines);
     }
 
     /// Takes one line: `None` if it must be left out, else how many were left out before it.

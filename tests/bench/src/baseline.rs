@@ -24,7 +24,8 @@ fn set(word: &AtomicU32, value: u32) {
 }
 
 /// Round trips: odd values are questions, even ones answers.
-pub(crate) fn futex(frames: usize) -> Vec<Duration> {
+/// They are `pause` apart.
+pub(crate) fn futex(frames: usize, pause: Duration) -> Vec<Duration> {
     let word = Arc::new(AtomicU32::new(0));
     let peer = {
         let word = Arc::clone(&word);
@@ -37,6 +38,7 @@ pub(crate) fn futex(frames: usize) -> Vec<Duration> {
     };
     let trips = (0..frames as u32)
         .map(|frame| {
+            thread::sleep(pause);
             let start = Instant::now();
             set(&word, 2 * frame + 1);
             sleep_until(&word, 2 * frame + 2);

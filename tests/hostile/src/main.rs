@@ -1,4 +1,5 @@
 //! `coldshoe-hostile`: the escape list, printed as a table.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

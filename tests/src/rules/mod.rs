@@ -32,8 +32,7 @@ pub const CRATES: [(&str, bool); 20] = [
     ("client/ctl", false),
     ("tests", false),
     ("tests/bench", false),
-    // The controls load hostile modules without a jail.
-    ("tests/hostile", true),
+    ("tests/hostile", false),
     ("tests/fuzz", false),
 ];
 

@@ -157,10 +157,21 @@ pub(super) fn a_flood_of_lines_is_cheap(bench: &Bench) -> anyhow::Result<Finding
     session.configure(&jail::sensor())?;
     let (cpu, memory) = (daemon.cpu()?, daemon.resident()?);
     let started = session.start();
-    let (cpu, grown) = (daemon.cpu()? - cpu, daemon.resident()?.saturating_sub(memory));
-    let text = format!("{} ms of processor and {grown} KiB for {} ms of lines; {started:?}", cpu.as_millis(), TIME.as_millis());
+    let (cpu, grown) = (
+        daemon.cpu()? - cpu,
+        daemon.resident()?.saturating_sub(memory),
+    );
+    let text = format!(
+        "{} ms of processor and {grown} KiB for {} ms of lines; {started:?}",
+        cpu.as_millis(),
+        TIME.as_millis()
+    );
     let probe = refused("flood_log", 0).args("ms=100");
-    let outcome = if cpu * 10 <= TIME && grown <= 4096 { Ok(text) } else { Err(text) };
+    let outcome = if cpu * 10 <= TIME && grown <= 4096 {
+        Ok(text)
+    } else {
+        Err(text)
+    };
     finding(bench, 38, "flood_log in run", outcome, &probe)
 }
 
