@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
-use coldshoe_control::{Received, RecvError, Trouble, try_send};
+use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, try_send};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -155,10 +155,28 @@ async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
     while let Some(Reply { serial, body, fds }) = outgoing.recv().await {
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let envelope = Envelope::new(serial, body);
-        if let Err(error) = channel.send(&envelope, &fds).await {
+        let sent = match channel.send(&envelope, &fds).await {
+            Err(SendError::Encode(error)) => {
+                tracing::error!(%error, "an answer does not fit the protocol");
+                let instead = client::Error::from(unsayable(&error));
+                channel.send(&Envelope::new(serial, instead), &[]).await
+            }
+            sent => sent,
+        };
+        if let Err(error) = sent {
             return tracing::debug!(%error, "client lost");
         }
     }
+}
+
+/// What a client hears in place of an answer that its side would refuse.
+fn unsayable(error: &EncodeError) -> Trouble {
+    Trouble::new(
+        ErrorCode::Internal,
+        "the daemon has no valid answer",
+        error.to_string(),
+        "report this to coldshoe's authors, with the daemon's log",
+    )
 }
 
 struct Connection {
