@@ -47,9 +47,11 @@ pub(crate) async fn pump(pipe: OwnedFd, module: String) {
         let buffered = reader.buffer().len();
         reader.consume(buffered);
         pipeful.resize(PIPEFUL, 0);
-        match reader.get_mut().read(&mut pipeful).await {
-            Ok(0) | Err(_) => break,
+        // What comes after a silence is not part of the flood: nothing is waited for here.
+        match reader.get_ref().try_read(&mut pipeful) {
             Ok(size) => budget.leave_out(pipeful.get(..size).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break,
         }
     }
     left_out(&module, budget.dropped);
@@ -131,5 +133,13 @@ mod tests {
         let later = start + Duration::from_secs(1);
         assert_eq!(budget.spend(later), Some(1000 - LINES_A_SECOND));
         assert_eq!(budget.spend(later), Some(0));
+    }
+
+    #[test]
+    fn what_is_thrown_away_unread_is_counted_by_lines() {
+        let mut budget = Budget::new();
+        budget.leave_out(b"one\ntwo\nhalf a");
+        budget.leave_out(b" line\n");
+        assert_eq!(budget.spend(budget.since), Some(3));
     }
 }
