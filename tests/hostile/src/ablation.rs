@@ -1,4 +1,8 @@
 //! How much each layer of the jail holds by itself: the reason to have them all.
+//!
+//! The worker cannot leave a layer out, and no build of it can: single layers are laid by the
+//! control's host program, with the profile's own filters. Only the last line of the table is the
+//! daemon's jail itself.
 
 use std::fs;
 
