@@ -79,9 +79,9 @@ impl Report<'_> {
              <h2>Convergence</h2>\n{chart}\
              <h2>The film</h2>\n{contact}\
              <h2>How the module was confined</h2>\n<div class=\"jail\">\n{jail}</div>\n\
-             <p>NoNewPrivs, seccomp and open files are what the kernel reported of the process before \
-             the first frame, not what the process said of itself. It does not report Landlock \
-             and the limits that way: these are what the daemon asked for.</p>\n\
+             <p>This is what the kernel told the daemon of the process before the first frame, not \
+             what the process said of itself. It does not report Landlock that way: that is what \
+             the daemon asked for.</p>\n\
              <footer>coldshoectl {version} demo</footer>\n</body>\n</html>\n"
         )
     }

@@ -112,14 +112,45 @@ pub(super) fn jail(confinement: &Confinement) -> Section {
                 "Landlock",
                 match confinement.landlock_abi {
                     0 => "none".to_owned(),
-                    abi => format!("ABI {abi}"),
+                    abi => format!(
+                        "ABI {abi}, {} rights and scopes taken away",
+                        confinement.landlock_rights.len()
+                    ),
                 },
             ),
+            ("namespaces", words(&confinement.namespaces)),
+            (
+                "capabilities",
+                match confinement.capabilities {
+                    0 => "none".to_owned(),
+                    some => format!("{some:#x}"),
+                },
+            ),
+            (
+                "store bypass",
+                words(std::slice::from_ref(&confinement.speculation)),
+            ),
+            ("seals", list(&confinement.seals)),
             ("open files", list(&confinement.open_files)),
-            ("limits", list(&limits.collect::<Vec<_>>())),
+            ("limits", words(&limits.collect::<Vec<_>>())),
+            ("control group", list(&confinement.cgroup)),
+            ("done without", words(&confinement.degraded)),
             ("notes", list(&confinement.notes)),
         ],
     )
+}
+
+/// Short ones, on one line.
+fn words(words: &[String]) -> String {
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !w.is_empty())
+        .collect();
+    if words.is_empty() {
+        return "–".into();
+    }
+    words.join(", ")
 }
 
 fn list(lines: &[String]) -> String {
@@ -184,6 +215,14 @@ mod tests {
         assert_eq!(value(&jail, "Jail", "NoNewPrivs"), "0");
         assert!(value(&jail, "Jail", "seccomp").starts_with("mode 0 (none)"));
         assert_eq!(value(&jail, "Jail", "Landlock"), "none");
-        assert_eq!(value(&jail, "Jail", "open files"), "–");
+        for what in [
+            "open files",
+            "namespaces",
+            "seals",
+            "control group",
+            "done without",
+        ] {
+            assert_eq!(value(&jail, "Jail", what), "–", "{what}");
+        }
     }
 }
