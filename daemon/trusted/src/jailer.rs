@@ -54,7 +54,7 @@ impl Jailer {
         let jail = |error: &dyn std::fmt::Display| ServeError::Jail(error.to_string());
         let profile = &config.profile;
         let arch = Arch::host().ok_or_else(|| jail(&"this architecture is not supported"))?;
-        let programs = profile.compile(arch).map_err(|error| jail(&error))?;
+        let program = profile.compile(arch).map_err(|error| jail(&error))?;
         let mut features = Features::probe();
         for feature in &config.disable_features {
             features.disable(feature.name());
@@ -73,8 +73,7 @@ impl Jailer {
             profile: profile.name().to_owned(),
             threads: profile.threads(),
             jail: Jail {
-                soft: programs.soft.iter().map(|one| one.to_bytes()).collect(),
-                gate: programs.gate.to_bytes(),
+                gate: program.to_bytes(),
                 readable: profile.readable().to_vec(),
                 limits: limits(profile, &namespaces),
                 namespaces: namespaces.iter().map(|kind| wire(*kind).into()).collect(),

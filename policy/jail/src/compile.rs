@@ -1,4 +1,4 @@
-//! From a checked profile to classic-BPF programs.
+//! From a checked profile to a classic-BPF program.
 
 use crate::Arch;
 use crate::condition::{Condition, Test, Width};
@@ -48,25 +48,6 @@ impl Program {
     }
 }
 
-/// The programs of a profile on one architecture. All are in force together, and the severest
-/// answer holds: kill before error before asking before allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Programs {
-    /// Soft refusals of both phases, one program an error number: they refuse what they name and
-    /// allow the rest.
-    pub soft: Vec<Program>,
-    /// Allows what running needs and asks the daemon about everything else, which
-    /// [`Gate`](crate::Gate) answers. Installed last, with a listener: it lets no other follow.
-    pub gate: Program,
-}
-
-impl Programs {
-    /// In the order of installation.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Program> {
-        self.soft.iter().chain([&self.gate])
-    }
-}
-
 /// A sound profile that does not fit into a program.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,56 +65,67 @@ pub struct CompileError {
 type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 
 impl Profile {
-    /// Compiles the system calls.
+    /// Compiles the system calls into one program: it refuses softly what both phases refuse,
+    /// allows what running needs, and asks the daemon about everything else, which
+    /// [`Gate`](crate::Gate) answers. Installed with a listener; it lets no other program follow.
     ///
     /// # Errors
-    /// [`CompileError`] when a program gets longer than the kernel takes.
-    pub fn compile(&self, arch: Arch) -> Result<Programs, CompileError> {
+    /// [`CompileError`] when the program gets longer than the kernel takes.
+    pub fn compile(&self, arch: Arch) -> Result<Program, CompileError> {
         let failed = |reason: String| CompileError {
             profile: self.name.clone(),
             arch,
             reason,
         };
-        let programs = self
-            .programs(arch)
+        let program = self
+            .program(arch)
             .map_err(|reason| failed(reason.to_string()))?;
-        let longest = programs.in_order().map(|p| p.0.len()).max();
-        match longest {
-            Some(length) if length > MAX_INSTRUCTIONS => Err(failed(format!(
+        match program.0.len() {
+            length if length > MAX_INSTRUCTIONS => Err(failed(format!(
                 "{length} instructions, and the kernel takes {MAX_INSTRUCTIONS}; take entries out"
             ))),
-            _ => Ok(programs),
+            _ => Ok(program),
         }
     }
 
-    fn programs(&self, arch: Arch) -> Result<Programs, seccompiler::BackendError> {
-        let mut passed = Calls::new();
+    fn program(&self, arch: Arch) -> Result<Program, seccompiler::BackendError> {
+        let (mut often, mut passed) = (Calls::new(), Calls::new());
         for rule in &self.run {
-            add(&mut passed, rule, arch)?;
+            let calls = match EVERY_FRAME.contains(&rule.name.as_str()) {
+                true => &mut often,
+                false => &mut passed,
+            };
+            add(calls, rule, arch)?;
         }
         let mut refused: BTreeMap<Errno, Calls> = BTreeMap::new();
         for soft in &self.soft {
             add(refused.entry(soft.errno).or_default(), &soft.rule, arch)?;
         }
-        let soft = refused
+        let refused = refused.into_iter().map(|(errno, calls)| {
+            let refuse = SeccompAction::Errno(errno.number().unsigned_abs());
+            (calls, refuse)
+        });
+        let parts = [(often, SeccompAction::Allow)]
             .into_iter()
-            .map(|(errno, calls)| {
-                let refuse = SeccompAction::Errno(errno.number().unsigned_abs());
-                program(calls, SeccompAction::Allow, refuse, arch)
-            })
-            .collect::<Result<_, _>>()?;
-        let gate = program(passed, SeccompAction::Trap, SeccompAction::Allow, arch)?;
-        Ok(Programs {
-            soft,
-            gate: asking(gate, arch),
-        })
+            .chain(refused)
+            .chain([(passed, SeccompAction::Allow)])
+            .map(|(calls, answer)| part(calls, answer, arch))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(joined(parts, arch))
     }
 }
 
+/// What a worker calls for each frame: the kernel reads a program from its start, and nothing else
+/// of the jail costs a frame anything.
+const EVERY_FRAME: [&str; 1] = ["futex"];
+
+/// One program out of parts that each know some calls. No call is in two parts, so that a part
+/// decides for good on a call it knows, whatever the arguments, and leaves all others to the next.
+///
 /// The compiler has no action that asks the daemon, so it is given one that nothing else uses, and
 /// that one is replaced. On x86_64 the calling convention x32 shares the architecture's number with
 /// the native one, so its calls die here, as those of foreign architectures do.
-fn asking(Program(gate): Program, arch: Arch) -> Program {
+fn joined(parts: Vec<BpfProgram>, arch: Arch) -> Program {
     const LOAD_NUMBER: SockFilter = statement(0x20, 0);
     const X32: SockFilter = SockFilter {
         code: 0x35, // at least
@@ -149,11 +141,22 @@ fn asking(Program(gate): Program, arch: Arch) -> Program {
         Arch::X86_64 => vec![LOAD_NUMBER, X32, KILL_PROCESS],
         Arch::Aarch64 | Arch::Riscv64 => Vec::new(),
     };
-    // Jumps are relative, so that instructions before them change nothing.
-    program.extend(
-        gate.into_iter()
-            .map(|i| if i == TRAP { USER_NOTIF } else { i }),
-    );
+    for mut part in parts {
+        // Its last word is on calls that it does not know. Jumps are relative and end before it.
+        part.pop();
+        program.extend(part.into_iter().map(|i| SockFilter {
+            code: i.code,
+            jt: i.jt,
+            jf: i.jf,
+            k: i.k,
+        }));
+    }
+    for instruction in &mut program {
+        if *instruction == TRAP {
+            *instruction = USER_NOTIF;
+        }
+    }
+    program.push(USER_NOTIF);
     Program(program)
 }
 
@@ -218,28 +221,15 @@ fn comparisons(condition: &Condition) -> Result<Vec<SeccompCondition>, seccompil
     }
 }
 
-fn program(
+fn part(
     calls: Calls,
-    otherwise: SeccompAction,
-    matched: SeccompAction,
+    answer: SeccompAction,
     arch: Arch,
-) -> Result<Program, seccompiler::BackendError> {
+) -> Result<BpfProgram, seccompiler::BackendError> {
     let target = match arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
         Arch::Riscv64 => TargetArch::riscv64,
     };
-    let filter = SeccompFilter::new(calls, otherwise, matched, target)?;
-    let instructions = BpfProgram::try_from(filter)?;
-    Ok(Program(
-        instructions
-            .into_iter()
-            .map(|i| SockFilter {
-                code: i.code,
-                jt: i.jt,
-                jf: i.jf,
-                k: i.k,
-            })
-            .collect(),
-    ))
+    SeccompFilter::new(calls, SeccompAction::Trap, answer, target)?.try_into()
 }

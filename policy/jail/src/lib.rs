@@ -3,16 +3,16 @@
 //! A [`Profile`] is read from TOML (`profiles/single.toml` explains its own form) and says what a
 //! worker may ask of the kernel: system calls with conditions on their arguments, files it may
 //! read, resource limits, and what it may go without. [`Profile::compile`] turns the system calls
-//! into classic-BPF programs for any of the three [`Arch`]itectures, [`Profile::gate`] into the
-//! answers of the daemon to what these programs leave to it. Nothing here does I/O or a system
+//! into a classic-BPF program for any of the three [`Arch`]itectures, [`Profile::gate`] into the
+//! answers of the daemon to what this program leaves to it. Nothing here does I/O or a system
 //! call; `coldshoe-wall` puts the result into force.
 //!
 //! ```
 //! use coldshoe_jail::{Arch, Phase, Profile, Verdict};
 //!
 //! let single = Profile::builtin("single")?;
-//! let programs = single.compile(Arch::Aarch64)?;
-//! assert!(programs.gate.to_bytes().len() % 8 == 0);
+//! let program = single.compile(Arch::Aarch64)?;
+//! assert!(program.to_bytes().len() % 8 == 0);
 //!
 //! // openat, read only: the loader may, the running module may not, and can live with it.
 //! let gate = single.gate(Arch::Aarch64);
@@ -41,7 +41,7 @@ mod text;
 mod tests;
 
 pub use arch::Arch;
-pub use compile::{CompileError, MAX_INSTRUCTIONS, Program, Programs, SockFilter};
+pub use compile::{CompileError, MAX_INSTRUCTIONS, Program, SockFilter};
 pub use condition::{Condition, Test, Width};
 pub use error::{Problem, ProfileError, Table};
 pub use explain::{CallInWords, DegradedInWords, Explanation, LimitInWords, Outcome};

@@ -7,8 +7,6 @@ use crate::check::{self, Check, Invalid, MAX_CAPACITY};
 use crate::codec::Message;
 use crate::text::clean;
 
-/// Most seccomp programs in a [`Jail`].
-const MAX_FILTERS: usize = 8;
 /// Size of a struct `sock_filter`, in bytes.
 const INSTRUCTION: usize = 8;
 /// Most instructions in a seccomp program: `BPF_MAXINSNS` of the kernel.
@@ -137,10 +135,6 @@ impl Assignment {
 
 impl Jail {
     fn validate(&self) -> Check {
-        check::at_most("jail.soft", &self.soft, MAX_FILTERS)?;
-        for filter in &self.soft {
-            program("jail.soft", filter)?;
-        }
         program("jail.gate", &self.gate)?;
         check::at_most("jail.readable", &self.readable, MAX_READABLE)?;
         self.readable
@@ -231,7 +225,6 @@ mod tests {
             params_capacity: 4096,
             isp_capabilities: 0b11111,
             jail: Some(Jail {
-                soft: vec![vec![0; 8 * 16]],
                 gate: vec![0; 8 * 376],
                 readable: vec!["/usr/lib".into()],
                 namespaces: vec![Namespace::User.into(), Namespace::Mount.into()],
@@ -264,9 +257,7 @@ mod tests {
             ("stats_capacity", |a| a.stats_capacity = 0),
             ("params_capacity", |a| a.params_capacity = MAX_CAPACITY + 1),
             ("jail", |a| a.jail = None),
-            ("jail.soft", |a| jail(a).soft = vec![vec![]]),
-            ("jail.soft", |a| jail(a).soft = vec![vec![0; 12]]),
-            ("jail.soft", |a| jail(a).soft = vec![vec![0; 8]; 9]),
+            ("jail.gate", |a| jail(a).gate = vec![0; 12]),
             ("jail.gate", |a| jail(a).gate.clear()),
             ("jail.gate", |a| jail(a).gate = vec![0; 8 * 4097]),
             ("jail.namespaces", |a| jail(a).namespaces = vec![0]),

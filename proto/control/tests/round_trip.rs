@@ -217,25 +217,22 @@ fn client_body() -> impl Strategy<Value = client::Body> {
 }
 
 fn worker_body() -> impl Strategy<Value = worker::Body> {
-    let filter = || (1..=400_usize, any::<u8>()).prop_map(|(n, byte)| vec![byte; 8 * n]);
+    let filter = (1..=400_usize, any::<u8>()).prop_map(|(n, byte)| vec![byte; 8 * n]);
     let jail = (
-        (vec(filter(), 0..=8), filter()),
+        filter,
         (vec(path(), 0..=8), vec("[a-z0-9._+-]{1,40}", 0..=16)),
         limits(),
         (vec(1..=6_i32, 0..=8), number(), any::<bool>()),
     )
-        .prop_map(
-            |(programs, (readable, preload), limits, rest)| worker::Jail {
-                soft: programs.0,
-                gate: programs.1,
-                readable,
-                limits,
-                namespaces: rest.0,
-                landlock_abi: rest.1,
-                mdwe: rest.2,
-                preload,
-            },
-        );
+        .prop_map(|(gate, (readable, preload), limits, rest)| worker::Jail {
+            gate,
+            readable,
+            limits,
+            namespaces: rest.0,
+            landlock_abi: rest.1,
+            mdwe: rest.2,
+            preload,
+        });
     let assignment = (
         (session(), number(), name(), any::<u64>(), any::<bool>()),
         (name(), name(), name()),

@@ -256,15 +256,17 @@ impl Inbox {
         self.next += u64::from(self.ahead(newest));
     }
 
-    /// Sleeps until a frame is published or somebody rings the doorbell. `last_look` is asked once
-    /// the pipeline has been told to wake us; `false` from it skips the sleep.
-    pub fn sleep(&self, outbox: &Outbox, last_look: impl FnOnce() -> bool) {
+    /// Sleeps until a frame is published or somebody rings the doorbell. `false` if a frame was
+    /// there already.
+    pub fn sleep(&self, outbox: &Outbox) -> bool {
         outbox.set_waiting(true);
         let newest = self.mapping.word(DOORBELL).load(SeqCst);
-        if self.ahead(newest) == 0 && last_look() {
+        let asleep = self.ahead(newest) == 0;
+        if asleep {
             futex::sleep(self.mapping.word(DOORBELL), newest, None);
         }
         outbox.set_waiting(false);
+        asleep
     }
 
     /// How many frames have been published that were not taken. A doorbell that went backwards is

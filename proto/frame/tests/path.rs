@@ -128,7 +128,7 @@ fn ten_thousand_frames_through_sleeping_peers_lose_no_wake() {
                 outbox.answer(taken.seq, Status::Done, &reply, &params, &inbox);
             }
             if last < 10_000 {
-                inbox.sleep(&outbox, || true);
+                inbox.sleep(&outbox);
             }
         }
     });
@@ -302,7 +302,7 @@ fn the_daemon_can_wake_a_sleeping_worker_through_a_read_only_mapping() {
     let (inbox, outbox) = (p.inbox, p.outbox);
     let (woken, wakes) = mpsc::channel();
     let worker = thread::spawn(move || {
-        inbox.sleep(&outbox, || true);
+        assert!(inbox.sleep(&outbox));
         woken.send(()).unwrap();
     });
     // A ring between the last look and the sleep is lost: the daemon rings until it is answered.
@@ -424,12 +424,16 @@ fn a_doorbell_that_goes_backwards_brings_no_frame_and_keeps_nobody_awake() {
     }
     publish(&mut p, 1, &[1; 16]);
     assert_eq!(p.inbox.take(&mut vec![0; 5000]), None);
-    let mut looked = false;
-    p.inbox.sleep(&p.outbox, || {
-        looked = true;
-        false
-    });
-    assert!(looked, "the worker looks at its orders");
+    let nudge = Nudge::map(p.forward_fd.as_fd(), &p.geometry).unwrap();
+    let (woken, wakes) = mpsc::channel();
+    thread::spawn(move || woken.send(p.inbox.sleep(&p.outbox)).unwrap());
+    let slept = loop {
+        match wakes.recv_timeout(std::time::Duration::from_millis(1)) {
+            Ok(slept) => break slept,
+            Err(_) => nudge.ring(),
+        }
+    };
+    assert!(slept);
 }
 
 /// Something that is no memfd.

@@ -62,7 +62,6 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn main() {
-    let control = path::control();
     for Pace {
         name,
         pause,
@@ -73,18 +72,8 @@ fn main() {
         let (mut raw, mut free, mut filtered) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             raw.push(Round::of(baseline::futex(frames, pause)));
-            free.push(Round::of(path::frames(
-                frames,
-                pause,
-                Worker::Free,
-                &control,
-            )));
-            filtered.push(Round::of(path::frames(
-                frames,
-                pause,
-                Worker::Filtered,
-                &control,
-            )));
+            free.push(Round::of(path::frames(frames, pause, Worker::Free)));
+            filtered.push(Round::of(path::frames(frames, pause, Worker::Filtered)));
         }
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED).set_header([
@@ -98,7 +87,7 @@ fn main() {
         let rows = [
             ("raw futex ping-pong", &raw),
             ("frame path, 4 KiB both ways", &free),
-            ("the same under the jail's filters", &filtered),
+            ("the same under the jail's filter", &filtered),
         ];
         for (what, rows) in rows {
             let figure =

@@ -1,21 +1,12 @@
 //! The frame path between two threads: everything but the process boundary and the module.
 
-use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
-
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use coldshoe_frame::{
     Applied, Controls, Forward, FrameContext, FrameHeader, FrameKind, FrameReply, Geometry, Inbox,
     Outbox, Replies, Status, Wake, create_return, monotonic_ns,
-};
-
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
 };
 
 use crate::jail;
@@ -29,38 +20,8 @@ pub(crate) enum Worker {
     Filtered,
 }
 
-/// Where a worker listens to the daemon: the profiles know it as descriptor 3.
-pub(crate) fn control() -> Arc<OwnedFd> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .expect("a socket");
-    assert_eq!(theirs.as_raw_fd(), coldshoe_jail::FD_CONTROL + 1);
-    // The other end lives as long as this program.
-    std::mem::forget(theirs);
-    Arc::new(ours)
-}
-
-/// A worker looks for orders before each sleep.
-fn look(control: &OwnedFd) -> bool {
-    let mut byte = [0];
-    let mut nothing = RecvAncillaryBuffer::default();
-    let buffers = &mut [IoSliceMut::new(&mut byte)];
-    let looked = recvmsg(control, buffers, &mut nothing, RecvFlags::DONTWAIT);
-    matches!(looked, Err(Errno::AGAIN))
-}
-
 /// Round trips with statistics and parameters written and read in full, `pause` apart.
-pub(crate) fn frames(
-    frames: usize,
-    pause: Duration,
-    worker: Worker,
-    control: &Arc<OwnedFd>,
-) -> Vec<Duration> {
-    let control = Arc::clone(control);
+pub(crate) fn frames(frames: usize, pause: Duration, worker: Worker) -> Vec<Duration> {
     let geometry = Geometry::new(4, SIZE as u32, SIZE as u32).expect("sizes are within limits");
     let (mut forward, fd) = Forward::create(geometry).expect("memory");
     let return_fd = create_return(&geometry).expect("memory");
@@ -85,7 +46,7 @@ pub(crate) fn frames(
                 answered += 1;
             }
             if answered < frames {
-                inbox.sleep(&outbox, || look(&control));
+                inbox.sleep(&outbox);
             }
         }
     });

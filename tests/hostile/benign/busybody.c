@@ -17,9 +17,13 @@ static int work(char *why, size_t size)
 	struct tm *local = localtime(&now);
 	iconv_t latin;
 
-	/* The first time is in create(): there the files can be had, and are none of its business. */
-	if (!loaded++)
+	/* The first time is in create(): there the C library's files can be had. */
+	if (!loaded++) {
+		latin = iconv_open("UTF-8", "ISO-8859-1");
+		if (latin != (iconv_t)-1)
+			iconv_close(latin);
 		return 0;
+	}
 	/* Each may fail; none may kill. */
 	setlocale(LC_ALL, "");
 	setlocale(LC_ALL, "en_US.UTF-8");

@@ -179,7 +179,6 @@ fn confinement(jail: Jail) -> Result<Confinement, Failed> {
         landlock_abi: jail.landlock_abi,
         mdwe: jail.mdwe,
         preload: jail.preload,
-        soft: jail.soft,
         gate: jail.gate,
     })
 }

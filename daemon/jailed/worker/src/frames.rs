@@ -21,6 +21,9 @@ pub(crate) struct Frames {
     params: Buffer,
 }
 
+/// In a stream that leaves no time to sleep, orders are looked for after so many frames.
+const FRAMES_A_LOOK: u32 = 64;
+
 /// Why frames ended.
 pub(crate) enum Ended {
     Stopped { serial: u32 },
@@ -49,20 +52,27 @@ impl Frames {
         control: &mut Control,
         module: &Module,
     ) -> Result<Ended, Failed> {
+        let mut frames = FRAMES_A_LOOK;
         loop {
+            let before = frames;
             while let Some(taken) = self.inbox.take(self.stats.bytes_mut()) {
+                frames = frames.saturating_add(1);
                 if taken.generation == self.generation {
                     self.answer(&taken, module);
                 }
             }
-            // The daemon rings the doorbell, too: orders are looked for before every sleep.
-            let mut polled = Ok(Polled::Nothing);
-            self.inbox.sleep(&self.outbox, || {
-                polled = control.poll();
-                matches!(polled, Ok(Polled::Nothing))
-            });
-            match polled? {
-                Polled::Nothing => {}
+            // The daemon rings the doorbell as long as an order is not answered: a wake that
+            // brought no frame is when to look for one. A look at every wake would cost each frame
+            // a system call.
+            if frames > before && frames < FRAMES_A_LOOK {
+                self.inbox.sleep(&self.outbox);
+                continue;
+            }
+            frames = 0;
+            match control.poll()? {
+                Polled::Nothing => {
+                    self.inbox.sleep(&self.outbox);
+                }
                 Polled::HungUp => return Ok(Ended::HungUp),
                 Polled::Order(Order {
                     serial,

@@ -24,10 +24,7 @@ fn the_report_says_what_the_kernel_says() {
         status(pid, "Seccomp_filters"),
         report.seccomp_filters.to_string()
     );
-    assert!(
-        report.seccomp_filters >= 3,
-        "two for soft refusals, and the gate"
-    );
+    assert!(report.seccomp_filters >= 1, "the gate");
     assert_eq!(status(pid, "Speculation_Store_Bypass"), report.speculation);
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(status(pid, set), "0000000000000000", "{set}");

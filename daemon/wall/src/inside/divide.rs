@@ -28,7 +28,7 @@ pub enum Stage {
 /// [`ConfineError`] names the step and the kernel's answer; the process should end.
 pub fn divide(confinement: &Confinement, fds: &[BorrowedFd<'_>]) -> Result<Stage, ConfineError> {
     // What can be refused is refused before the first thing that cannot be undone.
-    confinement.check_programs()?;
+    confinement.check_filter()?;
     check_alone(fds)?;
     leave_namespaces(&confinement.namespaces)?;
     let failed = ConfineError::step("make the second stage (clone)");

@@ -106,25 +106,12 @@ pub enum ConfineError {
          CONFIG_SECURITY_LANDLOCK, and `landlock` among the boot parameter lsm="
     )]
     NoLandlock,
-    /// There is no system call filter.
-    #[error("confine: no gate was given; a worker never runs without one")]
-    NoFilter,
-    /// A filter has an impossible length.
-    #[error("confine: filter {index} has {bytes} bytes; it must be 1 to 4096 instructions of 8")]
-    FilterLength {
-        /// Which one, from 0.
-        index: usize,
-        /// Its length.
-        bytes: usize,
-    },
-    /// The kernel refused a filter.
-    #[error("confine: the kernel refused filter {index}: {source}")]
-    Filter {
-        /// Which one, from 0.
-        index: usize,
-        /// The kernel's answer.
-        source: io::Error,
-    },
+    /// The system call filter has an impossible length; this one.
+    #[error("confine: a filter of {0} bytes; it must be 1 to 4096 instructions of 8")]
+    FilterLength(usize),
+    /// The kernel refused the system call filter.
+    #[error("confine: the kernel refused the filter: {0}")]
+    Filter(#[source] io::Error),
 }
 
 impl ConfineError {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 /// `BPF_MAXINSNS`.
 const MAX_INSTRUCTIONS: usize = 4096;
 
-/// Every filter is in force. Whatever the gate does not allow now waits for the daemon, which does
+/// The filter is in force. Whatever it neither allows nor refuses now waits for the daemon, which does
 /// not hold it yet.
 #[derive(Debug)]
 pub struct Gated {
@@ -35,32 +35,21 @@ impl Gated {
 }
 
 impl Confinement {
-    /// Whether the programs can be programs at all. Their meaning is checked by the kernel's
+    /// Whether the filter can be a program at all. Its meaning is checked by the kernel's
     /// verifier.
-    pub(super) fn check_programs(&self) -> Result<(), ConfineError> {
-        if self.gate.is_empty() {
-            return Err(ConfineError::NoFilter);
-        }
-        let all = self.soft.iter().chain([&self.gate]);
-        all.enumerate()
-            .try_for_each(|(index, bytes)| program(index, bytes).map(drop))
+    pub(super) fn check_filter(&self) -> Result<(), ConfineError> {
+        program(&self.gate).map(drop)
     }
 }
 
 impl Fenced {
-    /// Puts the filters into force, the gate as the last: it does not allow another.
+    /// Puts the filter into force: it does not allow another.
     ///
     /// # Errors
-    /// [`ConfineError`] names the filter and the kernel's answer.
+    /// [`ConfineError`] with the kernel's answer.
     pub fn gate(self, confinement: &Confinement) -> Result<Gated, ConfineError> {
-        for (index, bytes) in confinement.soft.iter().enumerate() {
-            install(&program(index, bytes)?, 0)
-                .map_err(|source| ConfineError::Filter { index, source })?;
-        }
-        let index = confinement.soft.len();
-        let gate = program(index, &confinement.gate)?;
-        let listener =
-            install_gate(&gate).map_err(|source| ConfineError::Filter { index, source })?;
+        let gate = program(&confinement.gate)?;
+        let listener = install_gate(&gate).map_err(ConfineError::Filter)?;
         Ok(Gated {
             listener,
             place: self.place,
@@ -68,13 +57,10 @@ impl Fenced {
     }
 }
 
-fn program(index: usize, bytes: &[u8]) -> Result<Vec<libc::sock_filter>, ConfineError> {
+fn program(bytes: &[u8]) -> Result<Vec<libc::sock_filter>, ConfineError> {
     let (instructions, rest) = bytes.as_chunks::<8>();
     if !rest.is_empty() || !(1..=MAX_INSTRUCTIONS).contains(&instructions.len()) {
-        return Err(ConfineError::FilterLength {
-            index,
-            bytes: bytes.len(),
-        });
+        return Err(ConfineError::FilterLength(bytes.len()));
     }
     Ok(instructions.iter().map(instruction).collect())
 }
@@ -129,16 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_of_a_length_the_kernel_would_not_take_are_refused_by_number() {
+    fn a_program_of_a_length_the_kernel_would_not_take_is_refused() {
         for bytes in [0, 7, 9, 8 * (MAX_INSTRUCTIONS + 1)] {
             let confinement = Confinement {
-                soft: vec![vec![0; 8], vec![0; bytes]],
-                gate: vec![0; 8],
+                gate: vec![0; bytes],
                 ..Confinement::default()
             };
-            let error = confinement.check_programs().unwrap_err();
+            let error = confinement.check_filter().unwrap_err();
             assert!(
-                matches!(error, ConfineError::FilterLength { index: 1, bytes: b } if b == bytes),
+                matches!(error, ConfineError::FilterLength(b) if b == bytes),
                 "{error}"
             );
         }
@@ -146,13 +131,7 @@ mod tests {
             gate: vec![0; 8 * MAX_INSTRUCTIONS],
             ..Confinement::default()
         };
-        assert!(confinement.check_programs().is_ok());
-    }
-
-    #[test]
-    fn no_gate_is_refused() {
-        let refused = Confinement::default().check_programs();
-        assert!(matches!(refused, Err(ConfineError::NoFilter)));
+        assert!(confinement.check_filter().is_ok());
     }
 
     #[test]

@@ -51,10 +51,7 @@ pub struct Confinement {
     pub mdwe: bool,
     /// System libraries to load before the module, by soname.
     pub preload: Vec<String>,
-    /// Classic-BPF programs that refuse with an error, in the order of installation, 8 bytes an
-    /// instruction.
-    pub soft: Vec<Vec<u8>>,
-    /// The program whose notifications the daemon answers.
+    /// The classic-BPF program whose notifications the daemon answers, 8 bytes an instruction.
     pub gate: Vec<u8>,
 }
 

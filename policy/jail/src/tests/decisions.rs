@@ -1,6 +1,6 @@
-//! The programs, evaluated: each entry, each condition, each number, each architecture.
+//! The program, evaluated: each entry, each condition, each number, each architecture.
 
-use super::{Answer, Jail, admitted, jails, kernel, mutated};
+use super::{Answer, Jail, admitted, jails, mutated, run};
 use crate::{Arch, Outcome, Phase, Profile, Rule};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -93,7 +93,7 @@ fn foreign_architectures_are_killed() {
         let others = Arch::ALL.into_iter().filter(|other| *other != jail.arch);
         for foreign in others.map(Arch::audit).chain([I386, ARM, 0]) {
             for nr in (0..512).chain([u32::MAX]) {
-                let answer = kernel(&jail.programs, foreign, nr, &[0; 6]);
+                let answer = run(&jail.program, foreign, nr, &[0; 6]);
                 assert_eq!(answer, Answer::Kill, "{} {foreign:#x} {nr}", jail.arch);
             }
         }
@@ -126,10 +126,10 @@ fn running_needs_at_most_27_calls_and_with_threads_32() {
 #[test]
 fn bytes_are_the_instructions_in_kernel_order() {
     for jail in jails() {
-        let gate = &jail.programs.gate;
-        let bytes = gate.to_bytes();
-        assert_eq!(bytes.len(), gate.instructions().len() * 8);
-        for (chunk, i) in bytes.chunks(8).zip(gate.instructions()) {
+        let program = &jail.program;
+        let bytes = program.to_bytes();
+        assert_eq!(bytes.len(), program.instructions().len() * 8);
+        for (chunk, i) in bytes.chunks(8).zip(program.instructions()) {
             assert_eq!(u16::from_le_bytes([chunk[0], chunk[1]]), i.code);
             assert_eq!((chunk[2], chunk[3]), (i.jt, i.jf));
             assert_eq!(u32::from_le_bytes(chunk[4..8].try_into().unwrap()), i.k);
@@ -147,7 +147,7 @@ fn numbered<'a>(jail: &Jail, rules: &'a [Rule]) -> Vec<(&'a Rule, u32)> {
 proptest! {
     /// Kernel and daemon together decide every call as the profile's words do.
     #[test]
-    fn programs_and_gate_decide_as_the_words_do(
+    fn program_and_gate_decide_as_the_words_do(
         profile in proptest::sample::select(vec!["single", "threaded"]),
         arch in proptest::sample::select(Arch::ALL.to_vec()),
         phase in proptest::sample::select(Phase::ALL.to_vec()),

@@ -65,9 +65,11 @@ fn memory_is_private_and_never_written_code() {
             // private anonymous, read and write
             ("mmap", [0, 4096, 3, 0x22, NO_FD, 0], Allow, Allow),
             ("mmap", [0, 4096, 3, 0x4022, NO_FD, 0], Allow, Allow),
-            // a segment, again
-            ("mmap", [0, 4096, 1, 0x1, 5, 0], Kill, Kill),
+            // a file, for reading; no segment can be: their descriptors are closed before
+            ("mmap", [0, 4096, 1, 0x1, 5, 0], Load, Kill),
+            ("mmap", [0, 4096, 0, 0x1, 5, 0], Kill, Kill),
             ("mmap", [0, 4096, 3, 0x1, 5, 0], Kill, Kill),
+            ("mmap", [0, 4096, 1, 0x21, NO_FD, 0], Kill, Kill),
             // a library's code
             ("mmap", [0, 4096, 5, 0x802, 4, 0], Load, Kill),
             // writable and executable; anonymous and executable; shared and executable

@@ -1,4 +1,4 @@
-//! What the compiled programs, the gate and the profile's words decide, held against each other.
+//! What the compiled program, the gate and the profile's words decide, held against each other.
 
 mod decisions;
 mod design;
@@ -7,10 +7,10 @@ mod needed;
 mod refused;
 
 use crate::condition::Test;
-use crate::{Arch, Gate, Outcome, Phase, Profile, Program, Programs, Rule, Verdict};
+use crate::{Arch, Gate, Outcome, Phase, Profile, Program, Rule, Verdict};
 
-/// The kernel's answers, the severest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The kernel's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Kill,
     Errno(u32),
@@ -18,7 +18,7 @@ enum Answer {
     Allow,
 }
 
-/// Runs one program over `struct seccomp_data`, as the kernel's interpreter does.
+/// Runs a program over `struct seccomp_data`, as the kernel's interpreter does.
 fn run(program: &Program, arch: u32, nr: u32, args: &[u64; 6]) -> Answer {
     let load = |offset: u32| match offset {
         0 => nr,
@@ -56,20 +56,11 @@ fn run(program: &Program, arch: u32, nr: u32, args: &[u64; 6]) -> Answer {
     }
 }
 
-/// All programs together: the severest answer holds.
-fn kernel(programs: &Programs, arch: u32, nr: u32, args: &[u64; 6]) -> Answer {
-    programs
-        .in_order()
-        .map(|program| run(program, arch, nr, args))
-        .min()
-        .unwrap()
-}
-
 /// One profile on one architecture, with all that decides.
 struct Jail {
     arch: Arch,
     profile: Profile,
-    programs: Programs,
+    program: Program,
     gate: Gate,
 }
 
@@ -77,14 +68,14 @@ impl Jail {
     fn of(profile: Profile, arch: Arch) -> Jail {
         Jail {
             arch,
-            programs: profile.compile(arch).unwrap(),
+            program: profile.compile(arch).unwrap(),
             gate: profile.gate(arch),
             profile,
         }
     }
 
     fn kernel(&self, nr: u32, args: &[u64; 6]) -> Answer {
-        kernel(&self.programs, self.arch.audit(), nr, args)
+        run(&self.program, self.arch.audit(), nr, args)
     }
 
     /// Kernel and daemon together.
