@@ -10,7 +10,7 @@ use coldshoe_control::client::{
 };
 use coldshoe_control::{Received, Receiver, RecvError, encode};
 use coldshoe_frame::{
-    Forward, FrameContext, FrameHeader, FrameKind, Geometry, Replies, monotonic_ns,
+    Forward, FrameContext, FrameHeader, FrameKind, Geometry, Replies, Statistics, monotonic_ns,
 };
 use prost::Message;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -147,7 +147,7 @@ impl Raw {
         let Some(Body::SessionOpened(opened)) = message.body else {
             panic!("not opened: {message:?}");
         };
-        let [replies, pidfd] = fds.try_into().expect("two descriptors");
+        let [replies, pidfd, _bell] = fds.try_into().expect("three descriptors");
         RawSession {
             replies: Replies::map(replies.as_fd(), geometry, opened.generation)
                 .expect("a return segment"),
@@ -208,8 +208,14 @@ impl RawSession {
         self.forward.begin(1);
         assert!(self.forward.write_stats(1, 0, &[7; 64]));
         let generation = self.replies.generation();
-        self.forward
-            .publish(1, generation, header, &context, 64, &self.replies);
+        self.forward.put(
+            1,
+            generation,
+            header,
+            &context,
+            Statistics::Slot { len: 64 },
+        );
+        self.forward.ring(1, &self.replies);
     }
 }
 
@@ -252,6 +258,7 @@ pub fn request(open: &Open) -> OpenSession {
         stats_capacity: open.stats_capacity,
         params_capacity: open.params_capacity,
         isp_capabilities: open.isp_capabilities,
+        buffers: 0,
     };
     encode(&Envelope::new(1, request.clone())).expect("within the limits");
     request

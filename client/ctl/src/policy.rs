@@ -6,7 +6,7 @@ use anstyle::AnsiColor;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use coldshoe_jail::{
-    Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase, Profile, ProfileError,
+    Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase, Profile, ProfileError, Wake,
 };
 use comfy_table::{ColumnConstraint, Row, Width};
 
@@ -138,8 +138,16 @@ fn head(jail: &Explanation, width: u16) -> String {
     table.add_row(Row::from(["Reads files", &files]));
     table.add_row(Row::from(["Limits", &limits]));
     table.add_row(Row::from(["May be missing", &missing]));
+    table.add_row(Row::from(["Waits for frames", wake(jail.wake)]));
     text.push(table.trim_fmt());
     text.join("\n")
+}
+
+fn wake(wake: Wake) -> &'static str {
+    match wake {
+        Wake::Sleep => "asleep, until it is woken",
+        Wake::Predictive => "on a processor of its own, awake shortly before one is due",
+    }
 }
 
 /// Bytes in the largest unit that leaves no rest.

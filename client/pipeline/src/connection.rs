@@ -1,6 +1,6 @@
 //! The control socket, as a client uses it: one question, one answer, in order.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -58,14 +58,13 @@ impl Connection {
     pub(crate) fn ask(
         &mut self,
         body: Body,
-        fds: &[&OwnedFd],
+        fds: &[BorrowedFd<'_>],
     ) -> Result<(Body, Vec<OwnedFd>), Error> {
         let kind = body.kind();
         self.serial = self.serial.wrapping_add(1).max(1);
-        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
         let request = Envelope::new(self.serial, body);
         let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = try_send(self.socket.as_fd(), &request, &fds) {
+        while let Err(error) = try_send(self.socket.as_fd(), &request, fds) {
             match error {
                 SendError::WouldBlock => self.sleep(kind, PollFlags::OUT, deadline)?,
                 // The daemon hung up, and may have said why.
@@ -145,6 +144,12 @@ impl Connection {
         };
         let _ = poll(&mut [PollFd::new(&self.socket, event)], Some(&timeout));
         Ok(())
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

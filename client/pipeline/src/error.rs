@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::WhySkipped;
 use coldshoe_control::{RecvError, SendError, Trouble};
 use coldshoe_frame::{GeometryError, SegmentError};
 
@@ -37,6 +38,11 @@ pub enum Error {
     /// A request cannot be sent.
     #[error("the request was not sent\n  why: {0}\n  try: open the session again")]
     Send(#[from] SendError),
+    /// Nothing can be watched.
+    #[error(
+        "the session cannot be watched\n  why: {0}\n  try: close descriptors, or wait for each frame instead"
+    )]
+    Watch(#[source] io::Error),
     /// The daemon's answer cannot be read.
     #[error("the daemon's answer was not read\n  why: {0}\n  try: open the session again")]
     Recv(#[from] RecvError),
@@ -52,15 +58,17 @@ pub enum Error {
     Unexpected(&'static str, &'static str),
 }
 
-/// Why a frame was not submitted: the pipeline goes on with the last parameters.
+/// Why a frame was not submitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// As many frames are in flight as there are slots.
+    /// There is no slot for it: the pipeline goes on with the last parameters. Only from
+    /// [`Session::statistics`](crate::Session::statistics); elsewhere it is an
+    /// [`Outcome::Skipped`](crate::Outcome::Skipped).
     #[error(
-        "the frame was not submitted\n  why: all {0} slots are in flight\n  try: wait for a frame, or open the session with more slots"
+        "the frame was not submitted\n  why: {0}\n  try: go on with the last parameters; open the session with more slots"
     )]
-    Full(u32),
+    Skipped(WhySkipped),
     /// The statistics do not fit.
     #[error(
         "the statistics were not written\n  why: {len} bytes do not fit a slot of {capacity}\n  try: open the session with a larger stats_capacity"
@@ -81,9 +89,9 @@ pub enum SubmitError {
         "the frame was not submitted\n  why: the session is not started\n  try: configure it, then start it"
     )]
     NotStarted,
-    /// The worker has failed.
+    /// The session was opened without such a buffer.
     #[error(
-        "the frame was not submitted\n  why: the session's worker has failed\n  try: open the session again"
+        "the frame was not submitted\n  why: the session has no buffer {0}\n  try: open the session with its buffers"
     )]
-    Faulted,
+    NoSuchBuffer(u32),
 }

@@ -70,6 +70,29 @@ impl Flight {
         }
     }
 
+    /// A frame that has not landed.
+    pub(crate) fn flying(&mut self, seq: u64) -> Option<InFlight> {
+        match *self.slot(seq) {
+            Slot::Flying(flying) if flying.seq == seq => Some(flying),
+            _ => None,
+        }
+    }
+
+    /// Whether every frame has landed or been given up.
+    pub(crate) fn is_empty(&self) -> bool {
+        let flying = |slot: &Slot| matches!(slot, Slot::Flying(_));
+        !self.slots.iter().any(flying)
+    }
+
+    /// The earliest deadline of those that have not landed.
+    pub(crate) fn earliest_deadline(&self) -> Option<u64> {
+        let flying = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Flying(flying) => Some(flying.deadline_ns),
+            _ => None,
+        });
+        flying.min()
+    }
+
     /// A landed frame's answer may still come.
     pub(crate) fn give_up(&mut self, seq: u64) {
         *self.slot(seq) = Slot::GivenUp(seq);

@@ -36,12 +36,20 @@
 //!     let ticket = session.submit(&frame, &statistics())?;
 //!     match session.wait(ticket) {
 //!         Outcome::Fresh(answer) => println!("{} bytes of parameters", answer.params.len()),
+//!         Outcome::Late(_) => println!("the answer was not looked for in time"),
 //!         Outcome::Held { why, .. } => println!("going on with the last parameters: {why}"),
+//!         Outcome::Skipped { why, .. } => println!("the module was not asked: {why}"),
 //!     }
 //! }
 //! session.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A pipeline with an event loop [tries](Session::try_wait) instead of waiting, and watches
+//! [one descriptor](Session::poll_fd); on tokio (feature `tokio`) it awaits `Session::answered`.
+//!
+//! Hardware that writes its statistics itself does so in a [`StatisticsGuard`]'s slot, or in a
+//! [`Buffer`] that the session was [opened with](Session::open_with).
 //!
 //! Nothing that comes back is trusted: replies are copied into private memory first, then their
 //! length, framing and numbers are checked. What does not pass leaves the last good parameters in
@@ -51,16 +59,22 @@
 mod connection;
 mod error;
 mod flight;
+mod last;
 mod moment;
 mod open;
 mod outcome;
+mod patience;
 mod session;
+mod submit;
+mod wait;
+mod watch;
 
 pub use coldshoe_control::Trouble;
 pub use coldshoe_control::client::{BayerOrder, Confinement, ErrorCode, ModuleInfo, Sensor};
-pub use coldshoe_frame::{AlgorithmState, Applied, Controls, Metadata, Wanted};
+pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
 pub use error::{Error, SubmitError};
 pub use moment::Moment;
 pub use open::{Open, default_socket};
-pub use outcome::{Answer, Counters, Outcome, WhyHeld};
-pub use session::{Frame, Session, StatisticsGuard, Ticket};
+pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};
+pub use session::Session;
+pub use submit::{Frame, StatisticsGuard, Ticket};

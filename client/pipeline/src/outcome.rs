@@ -23,10 +23,20 @@ pub struct Answer<'a> {
 pub enum Outcome<'a> {
     /// The module has answered in time.
     Fresh(Answer<'a>),
+    /// The module has answered, and nobody looked before the deadline had passed. It is the newest
+    /// there is; a pipeline that has gone on already leaves it out.
+    Late(Answer<'a>),
     /// It has not: go on with what it answered last.
     Held {
         /// The reason.
         why: WhyHeld,
+        /// The last good answer, if there has been one.
+        last: Option<Answer<'a>>,
+    },
+    /// The module was not asked: go on with what it answered last.
+    Skipped {
+        /// The reason.
+        why: WhySkipped,
         /// The last good answer, if there has been one.
         last: Option<Answer<'a>>,
     },
@@ -36,8 +46,8 @@ impl<'a> Outcome<'a> {
     /// The answer to go on with, fresh or not.
     pub fn answer(&self) -> Option<Answer<'a>> {
         match self {
-            Self::Fresh(answer) => Some(*answer),
-            Self::Held { last, .. } => *last,
+            Self::Fresh(answer) | Self::Late(answer) => Some(*answer),
+            Self::Held { last, .. } | Self::Skipped { last, .. } => *last,
         }
     }
 
@@ -79,6 +89,25 @@ impl fmt::Display for WhyHeld {
     }
 }
 
+/// Why the module was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhySkipped {
+    /// As many frames are in flight as there are slots.
+    Full,
+    /// The worker has failed; see [`Session::fault`](crate::Session::fault).
+    Fault,
+}
+
+impl fmt::Display for WhySkipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "all slots are in flight",
+            Self::Fault => "the worker has failed",
+        })
+    }
+}
+
 /// What has happened in a session so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,8 +116,13 @@ pub struct Counters {
     pub fresh: u64,
     /// Frames without an answer at their deadline, or given up by stopping.
     pub missed: u64,
-    /// Answers that came after that, counted when the frame's slot is used again.
+    /// Answers that came after that, counted when the frame's slot is used again; and answers
+    /// that nobody looked for before their deadline.
     pub late: u64,
+    /// Frames that the module was not asked about.
+    pub skipped: u64,
+    /// Times that the worker woke this side for nothing.
+    pub spurious_wakes: u64,
     /// Frames that the module answered with an error.
     pub module_errors: u64,
     /// Answers that broke the frame protocol or carried a malformed parameter buffer.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use coldshoe_jail::{Feature, Profile};
 
+use crate::CpuList;
+
 /// How long the daemon waits for a worker before it kills it.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -41,6 +43,8 @@ pub struct Config {
     pub worker: PathBuf,
     /// What workers may do.
     pub profile: Profile,
+    /// Processors that are set aside for workers of a profile that wants one of its own.
+    pub reserved_cpus: CpuList,
     /// Features of the kernel to do without, to see what happens then. For tests: no option of the
     /// command line leads here.
     pub disable_features: Vec<Feature>,
@@ -71,6 +75,7 @@ impl Config {
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
+            reserved_cpus: CpuList::default(),
             disable_features: Vec::new(),
             timeouts: Timeouts::default(),
             max_sessions: 64,

@@ -259,9 +259,6 @@ impl Connection {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };
-        let Some(forward) = fds.into_iter().next() else {
-            return;
-        };
         let id = self.shared.next_session();
         let (orders, receiver) = mpsc::channel(ORDERS);
         self.sessions.insert(id, orders);
@@ -270,7 +267,7 @@ impl Connection {
             id,
             serial,
             request,
-            forward,
+            fds,
             permit,
         };
         self.tasks.spawn(async move {

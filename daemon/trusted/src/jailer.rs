@@ -7,11 +7,12 @@ use std::sync::Arc;
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{ErrorCode, Limit};
 use coldshoe_control::worker::{Jail, Namespace as WireNamespace};
-use coldshoe_jail::{Arch, Feature, Grade, Profile};
+use coldshoe_jail::{Arch, Feature, Grade, Profile, Wake};
 use coldshoe_wall::Namespace;
 use coldshoe_wall::outside::{Features, Spawner, User, worker_user};
 
 use crate::gate::Rules;
+use crate::processors::Processors;
 use crate::server::ServeError;
 use crate::{Config, Timeouts};
 
@@ -35,6 +36,8 @@ pub(crate) struct Jailer {
     pub(crate) user: Option<User>,
     pub(crate) timeouts: Timeouts,
     pub(crate) shortfall: Shortfall,
+    pub(crate) wake: Wake,
+    pub(crate) processors: Processors,
 }
 
 /// What this kernel has not, of what the profile asks for.
@@ -67,6 +70,9 @@ impl Jailer {
             tracing::warn!("degraded: {degraded}");
         }
         let namespaces = features.namespaces();
+        // Before any other thread is started: they inherit it.
+        let processors = Processors::reserve(&config.reserved_cpus)
+            .map_err(|why| ServeError::Reserve(config.reserved_cpus.clone(), why))?;
         Ok(Self {
             spawner: Spawner::start().map_err(|error| jail(&error))?,
             program: config.worker.clone(),
@@ -90,6 +96,8 @@ impl Jailer {
             user: worker_user(),
             timeouts: config.timeouts,
             shortfall,
+            wake: profile.wake(),
+            processors,
         })
     }
 

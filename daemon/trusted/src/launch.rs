@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed};
 use coldshoe_control::{Received, RecvError, SendError};
+use coldshoe_frame::create_bell;
 use coldshoe_wall::Namespace;
 use coldshoe_wall::outside::{Child, Maps, SpawnRequest, own_namespaces};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,6 +41,7 @@ pub(crate) struct Launched {
     pub(crate) child: Child,
     pub(crate) channel: Channel,
     pub(crate) keeper: Keeper,
+    pub(crate) bell: OwnedFd,
     pub(crate) about: Loaded,
     pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
     pub(crate) serial: u32,
@@ -58,13 +60,14 @@ pub(crate) async fn launch(
     let limit = jailer.timeouts.load;
     let deadline = Instant::now() + limit;
     let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
-    let (first, ours) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
+    let (first, ours, bell) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
     let nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
     place(nascent.first_pid());
     let launching = Launching {
         jailer,
         module,
         nascent,
+        bell,
     };
     match timeout_at(deadline, launching.go(assignment, fds)).await {
         Ok(launched) => launched,
@@ -83,6 +86,7 @@ struct Launching<'a> {
     jailer: &'a Jailer,
     module: &'a str,
     nascent: Nascent,
+    bell: OwnedFd,
 }
 
 impl Launching<'_> {
@@ -124,6 +128,7 @@ impl Launching<'_> {
             child,
             channel,
             keeper,
+            bell: self.bell,
             about,
             namespaces,
             serial: SERIAL,
@@ -332,17 +337,20 @@ fn bury(first: &Child, socket: BorrowedFd<'_>) {
     }
 }
 
-async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String> {
+async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd, OwnedFd), String> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .map_err(|error| format!("no socket pair: {error}"))?;
     let (log, stderr) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("no pipe: {error}"))?;
+    let bell = create_bell().map_err(|error| format!("no bell: {error}"))?;
+    let worker_bell = bell.try_clone();
     rustix::io::ioctl_fionbio(&log, true).map_err(|error| format!("no pipe: {error}"))?;
     let request = SpawnRequest {
         program: jailer.program.clone(),
         args: Vec::new(),
         control: theirs,
+        bell: worker_bell.map_err(|error| format!("no bell: {error}"))?,
         stderr,
         stack: jailer.stack,
         user: jailer.user,
@@ -357,5 +365,5 @@ async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String
         .map_err(|_| "the spawner thread is gone".to_owned())?
         .map_err(|error| error.to_string())?;
     tokio::spawn(module_log::pump(log, module.to_owned()));
-    Ok((child, ours))
+    Ok((child, ours, bell))
 }

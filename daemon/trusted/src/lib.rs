@@ -23,6 +23,7 @@ mod launch;
 mod module_log;
 mod place;
 mod private_group;
+mod processors;
 mod registry;
 mod report;
 mod server;
@@ -33,4 +34,5 @@ mod tuning;
 mod worker;
 
 pub use config::{Config, Timeouts};
+pub use processors::CpuList;
 pub use server::{ServeError, Server};

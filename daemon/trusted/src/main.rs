@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use coldshoe_jail::Profile;
-use coldshoed::{Config, Server};
+use coldshoed::{Config, CpuList, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -33,9 +33,12 @@ struct Options {
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
-    /// What modules may do: single or threaded
+    /// What modules may do: single, threaded or predictive
     #[arg(long, value_name = "NAME", default_value = "single")]
     profile: String,
+    /// Processors to keep free for workers of the profile predictive, one each: 2,4-7
+    #[arg(long, value_name = "LIST")]
+    reserve_cpus: Option<CpuList>,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
     #[arg(long)]
     stop_at_eof: bool,
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         config.runtime_dir = Some(dir);
     }
     config.profile = Profile::builtin(&options.profile)?;
+    config.reserved_cpus = options.reserve_cpus.unwrap_or_default();
     if let Some(worker) = options.worker {
         config.worker = worker;
     }

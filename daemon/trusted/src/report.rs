@@ -10,6 +10,7 @@ use coldshoe_wall::outside::Observed;
 use rustix::fs::{SealFlags, fcntl_get_seals};
 
 use crate::jailer::Jailer;
+use crate::processors::Lease;
 
 /// Seccomp mode 2: filters.
 const FILTERS: u32 = 2;
@@ -64,6 +65,8 @@ pub(crate) struct Known<'a> {
     pub(crate) cgroup: &'a [String],
     /// What that group does not limit, and why.
     pub(crate) no_cgroup: Option<String>,
+    /// Where its profile wants a processor of its own: that one, if there was one to have.
+    pub(crate) processor: Option<Option<&'a Lease>>,
 }
 
 /// The confinement of a worker. An error says what is missing, and then nothing may run there.
@@ -92,6 +95,15 @@ pub(crate) fn confinement(known: &Known<'_>) -> Result<Confinement, String> {
     if let Some(why) = &known.no_cgroup {
         let feature = Feature::CgroupLimits;
         notes.push(format!("{feature}: {why}; {}", feature.without()));
+    }
+    match known.processor {
+        Some(Some(own)) => notes.push(format!("{own} is its own")),
+        Some(None) => notes.push(
+            "no processor is set aside, or all are taken (--reserve-cpus): it sleeps until it is \
+             woken"
+                .to_owned(),
+        ),
+        None => {}
     }
     let open_files = match seen.fds {
         Some(fds) => fds

@@ -25,7 +25,7 @@ use crate::jailer::Jailer;
 use crate::registry::Registry;
 use crate::session::Context;
 use crate::trust::TrustStore;
-use crate::{Config, channel, connection};
+use crate::{Config, CpuList, channel, connection};
 
 const SOCKET: &str = "control.sock";
 const LOCK: &str = "control.lock";
@@ -72,6 +72,9 @@ pub enum ServeError {
         /// What is wrong with it.
         why: String,
     },
+    /// Processors cannot be set aside.
+    #[error("processors {0} cannot be set aside\n  why: {1}\n  try: name others in --reserve-cpus")]
+    Reserve(CpuList, String),
     /// The kernel refused.
     #[error("cannot {step} {}\n  why: {source}\n  try: check the directory and its permissions", path.display())]
     Io {

@@ -1,15 +1,16 @@
 //! A session: one camera × one module, from OpenSession to Close. Each runs as a task of its own,
 //! so that a module that hangs holds up nobody else.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{
-    Body, Close, Confinement, Done, ErrorCode, ModuleInfo, OpenSession, SessionOpened,
+    self, Body, Close, Confinement, Done, ErrorCode, ModuleInfo, OpenSession, SessionOpened,
 };
 use coldshoe_control::worker;
-use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_forward};
+use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_buffer, verify_forward};
+use coldshoe_jail::Wake;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::Config;
@@ -52,7 +53,8 @@ pub(crate) struct Opening {
     pub(crate) id: u64,
     pub(crate) serial: u32,
     pub(crate) request: OpenSession,
-    pub(crate) forward: OwnedFd,
+    /// The forward segment, then the buffers.
+    pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
     pub(crate) permit: OwnedSemaphorePermit,
 }
@@ -68,11 +70,11 @@ pub(crate) async fn run(
         id,
         serial,
         request,
-        forward,
+        fds,
         permit,
     } = opening;
     let opened = tokio::select! {
-        opened = open(id, &context, &request, forward) => opened,
+        opened = open(id, &context, &request, fds) => opened,
         // The client has gone: dropping the launch kills what was started.
         () = outbox.closed() => return,
     };
@@ -209,9 +211,12 @@ async fn open(
     id: u64,
     context: &Arc<Context>,
     request: &OpenSession,
-    forward: OwnedFd,
+    fds: Vec<OwnedFd>,
 ) -> Result<Opened, Trouble> {
     context.jailer.admit()?;
+    let Some((forward, buffers)) = fds.split_first() else {
+        return Err(argument(&request.camera, "no forward segment came with it"));
+    };
     let module = find(context, &request.module).await?;
     let tuning = tuning::find(
         &context.config.tuning_dirs,
@@ -225,17 +230,29 @@ async fn open(
     )
     .map_err(|error| argument(&request.camera, error))?;
     verify_forward(forward.as_fd(), &geometry).map_err(bad_segment)?;
+    for buffer in buffers {
+        verify_buffer(buffer.as_fd()).map_err(bad_segment)?;
+    }
     let nudge = Nudge::map(forward.as_fd(), &geometry).map_err(bad_segment)?;
     let replies = create_return(&geometry).map_err(bad_segment)?;
-    let assignment = assignment(id, context, request, &module, tuning.as_ref());
+    let wants_processor = context.jailer.wake == Wake::Predictive;
+    let processor = wants_processor.then(|| context.jailer.processors.lease());
+    let processor = processor.flatten();
+    let wake = match &processor {
+        Some(_) => client::Wake::Predictive,
+        None => client::Wake::Sleep,
+    };
+    let assignment = assignment(id, context, request, &module, tuning.as_ref(), wake);
     let mut fds = vec![forward.as_fd(), replies.as_fd(), module.content.as_fd()];
     fds.extend(tuning.iter().map(|tuning| tuning.content.as_fd()));
+    fds.extend(buffers.iter().map(AsFd::as_fd));
     let job = Job {
         module: &request.module,
         assignment,
         fds,
         nudge,
         cgroup: cgroup(id, context, &module),
+        processor,
     };
     let mut worker = match Worker::launch(&context.jailer, job).await {
         Ok(worker) => worker,
@@ -255,6 +272,7 @@ async fn open(
         memory: &memory,
         cgroup: worker.cgroup().map_or(&[], Cgroup::limits),
         no_cgroup: context.cgroups.missing(worker.cgroup()),
+        processor: wants_processor.then_some(worker.processor()),
     };
     let verdict = if worker.about().threads && context.jailer.threads == 0 {
         Err(needs_threads(&request.module, &context.jailer.profile))
@@ -270,19 +288,22 @@ async fn open(
             return Err(fault.map_or(trouble, |fault| fault.trouble));
         }
     };
-    let pidfd = worker.pidfd().try_clone_to_owned().map_err(|error| {
-        Trouble::new(
-            ErrorCode::Internal,
-            "no descriptor left",
-            error.to_string(),
-            "close sessions",
-        )
-    })?;
-    let answer = answer(id, context, &worker, &module, confinement);
+    let share = |fd: BorrowedFd<'_>| {
+        fd.try_clone_to_owned().map_err(|error| {
+            Trouble::new(
+                ErrorCode::Internal,
+                "no descriptor left",
+                error.to_string(),
+                "close sessions",
+            )
+        })
+    };
+    let fds = vec![replies, share(worker.pidfd())?, share(worker.bell())?];
+    let answer = answer(id, context, &worker, &module, confinement, wake);
     Ok(Opened {
         worker,
         answer,
-        fds: vec![replies, pidfd],
+        fds,
     })
 }
 
@@ -318,6 +339,7 @@ fn assignment(
     request: &OpenSession,
     module: &Module,
     tuning: Option<&Tuning>,
+    wake: client::Wake,
 ) -> worker::Assignment {
     let jail = context.jailer.jail_for(module.content.as_fd());
     tracing::info!(
@@ -343,6 +365,8 @@ fn assignment(
         isp_capabilities: request.isp_capabilities,
         jail: Some(jail),
         has_tuning: tuning.is_some(),
+        buffers: request.buffers,
+        wake: wake.into(),
     }
 }
 
@@ -352,6 +376,7 @@ fn answer(
     worker: &Worker,
     module: &Module,
     confinement: Confinement,
+    wake: client::Wake,
 ) -> SessionOpened {
     let about = worker.about();
     SessionOpened {
@@ -366,6 +391,7 @@ fn answer(
         }),
         confinement: Some(confinement),
         worker_pid: worker.pid().unsigned_abs(),
+        wake: wake.into(),
     }
 }
 

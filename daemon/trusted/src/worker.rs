@@ -18,6 +18,7 @@ use crate::fault::{Fault, failed};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
 use crate::launch::{Launched, launch};
+use crate::processors::Lease;
 
 /// A worker with a loaded module. It is killed before its gate is given up.
 pub(crate) struct Worker {
@@ -32,8 +33,10 @@ pub(crate) struct Worker {
     serial: u32,
     timeouts: Timeouts,
     profile: String,
+    bell: OwnedFd,
     /// Given up after the child, and so empty by then.
     cgroup: Option<Cgroup>,
+    processor: Option<Lease>,
 }
 
 /// Why an order was not followed.
@@ -52,6 +55,8 @@ pub(crate) struct Job<'a> {
     pub(crate) nudge: Nudge,
     /// Where it is put before it does anything.
     pub(crate) cgroup: Option<Cgroup>,
+    /// Its own, if it has one.
+    pub(crate) processor: Option<Lease>,
 }
 
 impl Worker {
@@ -63,23 +68,31 @@ impl Worker {
             fds,
             nudge,
             mut cgroup,
+            processor,
         } = job;
         let mut admitted = Ok(());
+        let mut placed = Ok(());
         let Launched {
             child,
             channel,
             keeper,
+            bell,
             about,
             namespaces,
             serial,
         } = launch(jailer, module, assignment, &fds, |pid| {
             admitted = cgroup.as_ref().map_or(Ok(()), |group| group.admit(pid));
+            placed = processor.as_ref().map_or(Ok(()), |own| own.place(pid));
         })
         .await?;
         if let Err(error) = admitted {
             tracing::warn!(module, %error, "the worker was not put into its cgroup");
             cgroup = None;
         }
+        placed.map_err(|why| {
+            let why = format!("it was not put on its processor: {why}");
+            Refusal::Fault(Fault::launch(module, why))
+        })?;
         let pidfd = child
             .pidfd()
             .and_then(watch)
@@ -96,7 +109,9 @@ impl Worker {
             serial,
             timeouts: jailer.timeouts,
             profile: jailer.profile.clone(),
+            bell,
             cgroup,
+            processor,
         })
     }
 
@@ -115,6 +130,15 @@ impl Worker {
 
     pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
+    }
+
+    /// What it rings.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    pub(crate) fn processor(&self) -> Option<&Lease> {
+        self.processor.as_ref()
     }
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {

@@ -23,9 +23,11 @@ pub const FD_STDOUT: i32 = 1;
 pub const FD_STDERR: i32 = 2;
 /// The control socket in the worker.
 pub const FD_CONTROL: i32 = 3;
+/// The bell in the worker, an eventfd.
+pub const FD_BELL: i32 = 4;
 /// All descriptors a worker starts with, and all that it has in the end. Any other is a leak, and
 /// [`inside::divide`] refuses it.
-pub const FDS: [i32; 4] = [FD_NULL, FD_STDOUT, FD_STDERR, FD_CONTROL];
+pub const FDS: [i32; 5] = [FD_NULL, FD_STDOUT, FD_STDERR, FD_CONTROL, FD_BELL];
 
 /// The worker's whole environment: empty. Nothing in it is anybody's business inside.
 pub const ENVIRONMENT: [&std::ffi::CStr; 0] = [];

@@ -152,6 +152,7 @@ mod tests {
             coldshoe_jail::FD_STDOUT,
             coldshoe_jail::FD_STDERR,
             coldshoe_jail::FD_CONTROL,
+            coldshoe_jail::FD_BELL,
         ];
         assert_eq!(profile, crate::FDS);
     }

@@ -4,7 +4,7 @@ use crate::Arch;
 use crate::condition::{Condition, Test};
 use crate::feature::Feature;
 use crate::gate::Phase;
-use crate::profile::{Errno, Profile, Rule};
+use crate::profile::{Errno, Profile, Rule, Wake};
 use serde::Serialize;
 
 /// What becomes of a call.
@@ -55,6 +55,8 @@ pub struct Explanation {
     pub calls: Vec<CallInWords>,
     /// How many refusals of the daemon a worker may draw in RUN; one more ends it.
     pub soft_budget: u32,
+    /// How the worker waits for frames.
+    pub wake: Wake,
     /// Files and directories that may be read, by their names in the jail.
     pub files: Vec<String>,
     /// Limits, with what they limit.
@@ -164,6 +166,7 @@ impl Profile {
                 .filter_map(|(rule, outcome)| in_words(rule, outcome))
                 .collect(),
             soft_budget: self.soft_budget,
+            wake: self.wake,
             files: self.landlock.read.clone(),
             limits: self.limits_in_words(),
             allow_degraded: self

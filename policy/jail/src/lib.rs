@@ -47,7 +47,7 @@ pub use error::{Problem, ProfileError, Table};
 pub use explain::{CallInWords, DegradedInWords, Explanation, LimitInWords, Outcome};
 pub use feature::{Feature, Grade};
 pub use gate::{Gate, Phase, Verdict};
-pub use profile::{Errno, Landlock, Limits, Profile, Rule, Soft};
+pub use profile::{Errno, Landlock, Limits, Profile, Rule, Soft, Wake};
 pub use symbols::RefusedSymbol;
 
 /// `/dev/null`, as the worker's standard input.
@@ -58,3 +58,6 @@ pub const FD_STDOUT: i32 = 1;
 pub const FD_STDERR: i32 = 2;
 /// The control socket in the worker. Profiles name it by this number.
 pub const FD_CONTROL: i32 = 3;
+/// The bell that the worker rings for a pipeline with an event loop. Profiles name it by this
+/// number.
+pub const FD_BELL: i32 = 4;

@@ -15,12 +15,32 @@ pub struct Profile {
     pub(crate) parent: Option<String>,
     pub(crate) allow_degraded: Vec<Feature>,
     pub(crate) soft_budget: u32,
+    pub(crate) wake: Wake,
     pub(crate) limits: Limits,
     pub(crate) landlock: Landlock,
     pub(crate) run: Vec<Rule>,
     pub(crate) load: Vec<Rule>,
     pub(crate) soft: Vec<Soft>,
     pub(crate) notified: Vec<Soft>,
+}
+
+/// How a worker waits for frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wake {
+    /// Asleep, until it is woken.
+    Sleep,
+    /// On a processor of its own, awake shortly before a frame is due.
+    Predictive,
+}
+
+impl std::fmt::Display for Wake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sleep => "sleep",
+            Self::Predictive => "predictive",
+        })
+    }
 }
 
 /// Resource limits, soft and hard alike.
@@ -149,9 +169,10 @@ impl Errno {
 
 impl Profile {
     /// The profiles that are built in, by name, with their text.
-    pub const BUILTIN: [(&str, &str); 2] = [
+    pub const BUILTIN: [(&str, &str); 3] = [
         ("single", include_str!("../profiles/single.toml")),
         ("threaded", include_str!("../profiles/threaded.toml")),
+        ("predictive", include_str!("../profiles/predictive.toml")),
     ];
 
     /// Reads and checks a profile.
@@ -204,6 +225,11 @@ impl Profile {
     /// Threads a module may start beside the worker's own.
     pub fn threads(&self) -> u32 {
         self.limits.threads
+    }
+
+    /// How the worker waits for frames.
+    pub fn wake(&self) -> Wake {
+        self.wake
     }
 
     /// Files and directories it may read, the module's own file among them, by their names in the

@@ -21,6 +21,8 @@ pub(crate) fn settings(
         stated.soft_budget,
         parent.as_ref().map(|parent| parent.soft_budget),
     )?;
+    let wake = stated.wake.or(parent.as_ref().map(|parent| parent.wake));
+    let wake = wake.ok_or_else(|| missing(name, "wake"))?;
     let allow_degraded = match (&stated.allow_degraded, &parent) {
         (Some(features), _) => degraded(name, features)?,
         (None, Some(parent)) => parent.allow_degraded.clone(),
@@ -36,6 +38,7 @@ pub(crate) fn settings(
         parent,
         allow_degraded,
         soft_budget,
+        wake,
         limits,
         landlock,
         run,

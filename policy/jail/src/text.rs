@@ -1,7 +1,7 @@
 //! The form of a profile's text.
 
 use crate::Arch;
-use crate::profile::{Errno, Landlock};
+use crate::profile::{Errno, Landlock, Wake};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -13,6 +13,7 @@ pub(crate) struct ProfileText {
     pub(crate) extends: Option<String>,
     pub(crate) allow_degraded: Option<Vec<String>>,
     pub(crate) soft_budget: Option<u32>,
+    pub(crate) wake: Option<Wake>,
     #[serde(default)]
     pub(crate) limits: LimitsText,
     pub(crate) landlock: Option<Landlock>,

@@ -1,6 +1,6 @@
 //! The limits that fields must keep.
 
-use crate::wire::coldshoe::control::v1::Limit;
+use crate::wire::coldshoe::control::v1::{Limit, Wake};
 
 /// Longest name, in bytes: modules, cameras, formats, programs.
 pub const MAX_NAME: usize = 256;
@@ -10,6 +10,8 @@ pub const MAX_TEXT: usize = 4096;
 pub const MAX_SLOTS: u32 = 16;
 /// Largest slot, in bytes, of statistics or of parameters.
 pub const MAX_CAPACITY: u32 = 16 << 20;
+/// Most buffers beside the segments of a session.
+pub const MAX_BUFFERS: u32 = 16;
 /// Most resource limits in a list.
 const MAX_LIMITS: usize = 32;
 
@@ -75,6 +77,14 @@ pub(crate) fn line(field: &'static str, value: &str, most: usize) -> Check {
         return Err(Invalid::new(field, "holds a control character"));
     }
     Ok(())
+}
+
+/// A known way to wait for frames.
+pub(crate) fn wake(value: i32) -> Check {
+    match Wake::try_from(value) {
+        Ok(Wake::Sleep | Wake::Predictive) => Ok(()),
+        _ => Err(Invalid::new("wake", "is no way to wait for frames")),
+    }
 }
 
 pub(crate) fn at_most<T>(field: &'static str, values: &[T], most: usize) -> Check {

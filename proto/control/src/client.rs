@@ -3,7 +3,7 @@
 pub use crate::wire::coldshoe::control::v1::envelope::Body;
 pub use crate::wire::coldshoe::control::v1::*;
 
-use crate::check::{self, Check, Invalid, MAX_CAPACITY};
+use crate::check::{self, Check, Invalid, MAX_BUFFERS, MAX_CAPACITY};
 use crate::codec::Message;
 
 /// Most entries of each list in a [`Confinement`].
@@ -33,8 +33,8 @@ impl Body {
     #[must_use]
     pub fn fds(&self) -> u32 {
         match self {
-            Self::OpenSession(_) => 1,
-            Self::SessionOpened(_) | Self::WorkerReplaced(_) => 2,
+            Self::OpenSession(OpenSession { buffers, .. }) => buffers.saturating_add(1),
+            Self::SessionOpened(_) | Self::WorkerReplaced(_) => 3,
             Self::Hello(_)
             | Self::Configure(_)
             | Self::Start(_)
@@ -134,7 +134,8 @@ impl OpenSession {
         check::name("params_format", &self.params_format)?;
         check::slots(self.slots)?;
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
-        check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)
+        check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
+        check::within("buffers", self.buffers, 0, MAX_BUFFERS)
     }
 }
 
@@ -143,6 +144,7 @@ impl SessionOpened {
         check::not_zero("session", self.session)?;
         check::not_zero("generation", self.generation)?;
         check::not_zero("worker_pid", self.worker_pid)?;
+        check::wake(self.wake)?;
         check::present("module", self.module.as_ref())?.validate()?;
         check::present("confinement", self.confinement.as_ref())?.validate()
     }
@@ -293,6 +295,7 @@ mod tests {
             stats_capacity: 65_536,
             params_capacity: 4096,
             isp_capabilities: 0b11111,
+            buffers: 2,
         }
     }
 
@@ -307,6 +310,7 @@ mod tests {
             }),
             confinement: Some(Confinement::default()),
             worker_pid: 4711,
+            wake: Wake::Sleep.into(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Datagrams to messages and back; no I/O.
 
-use crate::check::Invalid;
+use crate::check::{Invalid, MAX_BUFFERS};
 
 /// Most bytes in a datagram.
 pub const MAX_DATAGRAM: usize = 64 << 10;
 /// Most file descriptors that a datagram may carry.
-pub const MAX_FDS: usize = 4;
+pub const MAX_FDS: usize = 4 + MAX_BUFFERS as usize;
 
 /// What the codec must know of an envelope.
 pub trait Message: prost::Message + Default + std::fmt::Debug {
@@ -197,7 +197,9 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::client::{Body, Confinement, Done, Envelope, ModuleInfo, SessionOpened, Stop};
+    use crate::client::{
+        Body, Confinement, Done, Envelope, ModuleInfo, OpenSession, SessionOpened, Stop, Wake,
+    };
 
     /// The largest kind of message, as many bytes long as asked for.
     fn envelope_of(bytes: usize) -> Envelope {
@@ -219,6 +221,7 @@ mod tests {
                         ..Default::default()
                     }),
                     worker_pid: 1,
+                    wake: Wake::Sleep.into(),
                 },
             )
         };
@@ -291,9 +294,15 @@ mod tests {
         use crate::worker::{self, Assignment};
         let most = worker::Body::from(Assignment {
             has_tuning: true,
+            buffers: MAX_BUFFERS,
             ..Default::default()
         });
+        assert_eq!(most.fds() as usize, MAX_FDS);
+        let open = OpenSession {
+            buffers: MAX_BUFFERS,
+            ..Default::default()
+        };
         let opened = Body::from(SessionOpened::default());
-        assert!(most.fds().max(opened.fds()) as usize <= MAX_FDS);
+        assert!(Body::from(open).fds().max(opened.fds()) as usize <= MAX_FDS);
     }
 }

@@ -21,7 +21,7 @@ mod text;
 mod trouble;
 pub mod worker;
 
-pub use check::{Invalid, MAX_CAPACITY, MAX_NAME, MAX_SLOTS, MAX_TEXT};
+pub use check::{Invalid, MAX_BUFFERS, MAX_CAPACITY, MAX_NAME, MAX_SLOTS, MAX_TEXT};
 pub use codec::{DecodeError, EncodeError, MAX_DATAGRAM, MAX_FDS, Message, decode, encode};
 pub use hello::{MAX_FEATURES, VERSION};
 pub use socket::{Received, Receiver, RecvError, SendError, recv, send, try_send};

@@ -3,7 +3,7 @@
 pub use crate::wire::coldshoe::worker::v1::envelope::Body;
 pub use crate::wire::coldshoe::worker::v1::*;
 
-use crate::check::{self, Check, Invalid, MAX_CAPACITY};
+use crate::check::{self, Check, Invalid, MAX_BUFFERS, MAX_CAPACITY};
 use crate::codec::Message;
 use crate::text::clean;
 
@@ -36,7 +36,11 @@ impl Body {
     #[must_use]
     pub fn fds(&self) -> u32 {
         match self {
-            Self::Assignment(Assignment { has_tuning, .. }) => 3 + u32::from(*has_tuning),
+            Self::Assignment(Assignment {
+                has_tuning,
+                buffers,
+                ..
+            }) => buffers.saturating_add(3 + u32::from(*has_tuning)),
             Self::Divided(_) | Self::Entered(_) | Self::Gated(_) => 1,
             Self::Proceed(_)
             | Self::Configure(_)
@@ -129,6 +133,8 @@ impl Assignment {
         check::slots(self.slots)?;
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
+        check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
+        check::wake(self.wake)?;
         check::present("jail", self.jail.as_ref())?.validate()
     }
 }
@@ -207,7 +213,7 @@ impl Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Limit;
+    use crate::client::{Limit, Wake};
 
     /// The field that must be refused, and the change that makes it bad.
     type Case<M> = (&'static str, fn(&mut M));
@@ -237,6 +243,8 @@ mod tests {
                 }],
             }),
             has_tuning: false,
+            buffers: 0,
+            wake: Wake::Sleep.into(),
         }
     }
 
@@ -256,6 +264,8 @@ mod tests {
             ("slots", |a| a.slots = 6),
             ("stats_capacity", |a| a.stats_capacity = 0),
             ("params_capacity", |a| a.params_capacity = MAX_CAPACITY + 1),
+            ("buffers", |a| a.buffers = MAX_BUFFERS + 1),
+            ("wake", |a| a.wake = 0),
             ("jail", |a| a.jail = None),
             ("jail.gate", |a| jail(a).gate = vec![0; 12]),
             ("jail.gate", |a| jail(a).gate.clear()),
@@ -286,15 +296,16 @@ mod tests {
     }
 
     #[test]
-    fn tuning_takes_a_fourth_descriptor() {
-        let with = |has_tuning| {
+    fn tuning_and_each_buffer_take_a_descriptor_more() {
+        let with = |has_tuning, buffers| {
             let assignment = Assignment {
                 has_tuning,
+                buffers,
                 ..assignment()
             };
             Envelope::new(1, assignment).fds
         };
-        assert_eq!((with(false), with(true)), (3, 4));
+        assert_eq!((with(false, 0), with(true, 0), with(true, 2)), (3, 4, 6));
     }
 
     #[test]

@@ -123,6 +123,10 @@ fn confinement() -> impl Strategy<Value = client::Confinement> {
     )
 }
 
+fn wake() -> impl Strategy<Value = client::Wake> {
+    proptest::sample::select(vec![client::Wake::Sleep, client::Wake::Predictive])
+}
+
 fn client_body() -> impl Strategy<Value = client::Body> {
     let hello = (number(), vec("[a-z0-9-]{1,64}", 0..=32), label()).prop_map(
         |(version, features, software)| {
@@ -136,7 +140,7 @@ fn client_body() -> impl Strategy<Value = client::Body> {
     );
     let open_session = (
         (name(), name(), name(), name()),
-        (slots(), capacity(), capacity(), any::<u64>()),
+        (slots(), capacity(), capacity(), any::<u64>(), 0..=16_u32),
     )
         .prop_map(|(names, sizes)| {
             client::OpenSession {
@@ -148,21 +152,31 @@ fn client_body() -> impl Strategy<Value = client::Body> {
                 stats_capacity: sizes.1,
                 params_capacity: sizes.2,
                 isp_capabilities: sizes.3,
+                buffers: sizes.4,
             }
             .into()
         });
-    let session_opened = (session(), number(), module(), confinement(), number()).prop_map(
-        |(session, generation, module, confinement, worker_pid)| {
-            client::SessionOpened {
-                session,
-                generation,
-                module: Some(module),
-                confinement: Some(confinement),
-                worker_pid,
-            }
-            .into()
-        },
-    );
+    let session_opened = (
+        session(),
+        number(),
+        module(),
+        confinement(),
+        number(),
+        wake(),
+    )
+        .prop_map(
+            |(session, generation, module, confinement, worker_pid, wake)| {
+                client::SessionOpened {
+                    session,
+                    generation,
+                    module: Some(module),
+                    confinement: Some(confinement),
+                    worker_pid,
+                    wake: wake.into(),
+                }
+                .into()
+            },
+        );
     let configure = (session(), sensor()).prop_map(|(session, sensor)| {
         client::Configure {
             session,
@@ -238,8 +252,9 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
         (name(), name(), name()),
         (slots(), capacity(), capacity()),
         jail,
+        (0..=16_u32, wake()),
     )
-        .prop_map(|(ids, names, sizes, jail)| {
+        .prop_map(|(ids, names, sizes, jail, rest)| {
             worker::Assignment {
                 session: ids.0,
                 generation: ids.1,
@@ -253,6 +268,8 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
                 isp_capabilities: ids.3,
                 jail: Some(jail),
                 has_tuning: ids.4,
+                buffers: rest.0,
+                wake: rest.1.into(),
             }
             .into()
         });

@@ -84,6 +84,7 @@ fn open_session() -> Envelope {
             stats_capacity: 4096,
             params_capacity: 4096,
             isp_capabilities: 0,
+            buffers: 0,
         },
     )
 }

@@ -9,11 +9,11 @@ use crate::mapping::{Access, Mapping};
 use crate::record::FrameContext;
 use crate::reply::{Outbox, Replies};
 use crate::segment::{self, SegmentError};
-use crate::{Geometry, futex};
+use crate::{Geometry, futex, monotonic_ns};
 
 /// Word that the worker sleeps on: the low half of the newest published `seq`.
 const DOORBELL: usize = 0;
-/// Not zero while the pipeline sleeps on a reply.
+/// How the pipeline wants to hear of a reply, a [`Waiting`].
 const PIPELINE_WAITS: usize = LINE;
 
 // Slot header, 64 bytes in a line of its own.
@@ -21,6 +21,7 @@ const SEQ_BEGIN: usize = 0;
 const GENERATION: usize = 8;
 const STATS_LEN: usize = 12;
 const KIND: usize = 16;
+const BUFFER: usize = 20;
 const FRAME: usize = 24;
 const SENSOR_TIMESTAMP: usize = 32;
 const DEADLINE: usize = 40;
@@ -55,6 +56,57 @@ pub struct FrameHeader {
     pub sensor_timestamp_ns: u64,
     /// CLOCK_MONOTONIC; an answer past it is not used.
     pub deadline_ns: u64,
+}
+
+/// Where a frame's statistics are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistics {
+    /// The first bytes of the frame's own slot.
+    Slot {
+        /// How many.
+        len: usize,
+    },
+    /// The first bytes of a registered buffer.
+    Buffer {
+        /// Its place among the registered ones, from 0.
+        index: u32,
+        /// How many.
+        len: usize,
+    },
+}
+
+impl Statistics {
+    /// None.
+    pub const NONE: Self = Self::Slot { len: 0 };
+}
+
+/// How the pipeline hears of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It looks for itself.
+    No,
+    /// It sleeps on the reply's `done` word.
+    Futex,
+    /// It watches the bell.
+    Bell,
+}
+
+impl Waiting {
+    const fn raw(self) -> u32 {
+        match self {
+            Self::No => 0,
+            Self::Futex => 1,
+            Self::Bell => 2,
+        }
+    }
+
+    const fn from_raw(raw: u32) -> Self {
+        match raw {
+            1 => Self::Futex,
+            2 => Self::Bell,
+            _ => Self::No,
+        }
+    }
 }
 
 /// The forward segment, as its writer sees it.
@@ -108,19 +160,26 @@ impl Forward {
         fence(Release);
     }
 
-    /// Publishes frame `seq`, whose statistics are in its slot, and wakes the worker if it sleeps.
-    pub fn publish(
+    /// Describes frame `seq`, whose statistics are in place. The worker takes no notice before
+    /// [`ring`](Self::ring).
+    pub fn put(
         &mut self,
         seq: u64,
         generation: u32,
         header: FrameHeader,
         context: &FrameContext,
-        stats_len: usize,
-        worker: &Replies,
+        statistics: Statistics,
     ) {
         let slot = self.geometry.slot(seq);
         let at = self.geometry.header(slot);
-        let stats_len = stats_len.min(self.geometry.stats_capacity()) as u32;
+        let (buffer, stats_len) = match statistics {
+            Statistics::Slot { len } => (0, len.min(self.geometry.stats_capacity()) as u32),
+            Statistics::Buffer { index, len } => (
+                index.saturating_add(1),
+                u32::try_from(len).unwrap_or(u32::MAX),
+            ),
+        };
+        self.mapping.word(at + BUFFER).store(buffer, Relaxed);
         self.mapping
             .word(at + GENERATION)
             .store(generation, Relaxed);
@@ -140,17 +199,22 @@ impl Forward {
         self.mapping
             .write(self.geometry.context(slot), &context.encode());
         self.mapping.wide_word(at + SEQ_END).store(seq, Release);
+    }
+
+    /// Publishes every frame up to `seq`, and wakes the worker if it sleeps.
+    pub fn ring(&mut self, seq: u64, worker: &Replies) {
         self.mapping.word(DOORBELL).store(seq as u32, SeqCst);
         if worker.worker_waits() {
             futex::ring(self.mapping.word(DOORBELL));
         }
     }
 
-    /// Says whether the pipeline is about to sleep on a reply, so that the worker wakes it.
-    pub(crate) fn set_waiting(&mut self, waiting: bool) {
+    /// Says how the pipeline wants to hear of replies from now on. It looks for a reply once more
+    /// before it relies on that.
+    pub fn set_waiting(&mut self, waiting: Waiting) {
         self.mapping
             .word(PIPELINE_WAITS)
-            .store(u32::from(waiting), SeqCst);
+            .store(waiting.raw(), SeqCst);
     }
 }
 
@@ -174,6 +238,7 @@ pub struct Taken {
 pub struct Inbox {
     mapping: Mapping,
     geometry: Geometry,
+    buffers: Vec<Mapping>,
     /// The next frame to take.
     next: u64,
 }
@@ -187,12 +252,28 @@ impl Inbox {
         Ok(Self {
             mapping,
             geometry,
+            buffers: Vec::new(),
             next: 1,
         })
     }
 
+    /// Maps the next registered buffer for reading.
+    pub fn register(&mut self, fd: BorrowedFd<'_>) -> Result<(), SegmentError> {
+        let len = segment::verify_buffer(fd)?;
+        let mapping = Mapping::new(fd, len, Access::Read)
+            .map_err(|error| SegmentError::kernel("map", error))?;
+        self.buffers.push(mapping);
+        Ok(())
+    }
+
+    /// Bytes that the statistics of a frame can have, wherever they are.
+    pub fn stats_room(&self) -> usize {
+        let buffers = self.buffers.iter().map(Mapping::len);
+        buffers.fold(self.geometry.stats_capacity(), usize::max)
+    }
+
     /// Takes the next frame that is there and still whole, and copies its statistics to `stats`,
-    /// which has room for [`Geometry::stats_capacity`] bytes. Frames that the pipeline has given up
+    /// which has room for [`stats_room`](Self::stats_room) bytes. Frames that the pipeline has given up
     /// and overwritten are left out.
     pub fn take(&mut self, stats: &mut [u8]) -> Option<Taken> {
         loop {
@@ -218,8 +299,10 @@ impl Inbox {
             return None;
         }
         let generation = self.mapping.word(at + GENERATION).load(Relaxed);
+        let buffer = self.mapping.word(at + BUFFER).load(Relaxed);
+        let (source, offset, capacity) = self.statistics(slot, buffer)?;
         let stats_len = (self.mapping.word(at + STATS_LEN).load(Relaxed) as usize)
-            .min(self.geometry.stats_capacity())
+            .min(capacity)
             .min(stats.len());
         let kind = self.mapping.word(at + KIND).load(Relaxed);
         let frame = self.mapping.wide_word(at + FRAME).load(Relaxed);
@@ -227,8 +310,7 @@ impl Inbox {
         let deadline_ns = self.mapping.wide_word(at + DEADLINE).load(Relaxed);
         let mut context = [0; FrameContext::SIZE];
         self.mapping.read(self.geometry.context(slot), &mut context);
-        self.mapping
-            .read(self.geometry.stats(slot), &mut stats[..stats_len]);
+        source.read(offset, &mut stats[..stats_len]);
         fence(Acquire);
         if self.mapping.wide_word(at + SEQ_BEGIN).load(Relaxed) != seq {
             return None;
@@ -250,23 +332,46 @@ impl Inbox {
         })
     }
 
+    /// Where the statistics of a frame are: mapping, offset and room.
+    fn statistics(&self, slot: usize, buffer: u32) -> Option<(&Mapping, usize, usize)> {
+        let Some(index) = buffer.checked_sub(1) else {
+            let offset = self.geometry.stats(slot);
+            return Some((&self.mapping, offset, self.geometry.stats_capacity()));
+        };
+        let buffer = self.buffers.get(index as usize)?;
+        Some((buffer, 0, buffer.len()))
+    }
+
     /// Leaves out every frame that has been published so far.
     pub fn skip(&mut self) {
         let newest = self.mapping.word(DOORBELL).load(SeqCst);
         self.next += u64::from(self.ahead(newest));
     }
 
-    /// Sleeps until a frame is published or somebody rings the doorbell. `false` if a frame was
-    /// there already.
-    pub fn sleep(&self, outbox: &Outbox) -> bool {
+    /// Sleeps until a frame is published, somebody rings the doorbell, or `until_ns`
+    /// (CLOCK_MONOTONIC). `false` if a frame was there already.
+    pub fn sleep(&self, outbox: &Outbox, until_ns: Option<u64>) -> bool {
         outbox.set_waiting(true);
         let newest = self.mapping.word(DOORBELL).load(SeqCst);
         let asleep = self.ahead(newest) == 0;
         if asleep {
-            futex::sleep(self.mapping.word(DOORBELL), newest, None);
+            futex::sleep(self.mapping.word(DOORBELL), newest, until_ns);
         }
         outbox.set_waiting(false);
         asleep
+    }
+
+    /// Stays awake until a frame is published or `until_ns` has passed.
+    pub fn spin(&self, until_ns: u64) -> bool {
+        loop {
+            if self.ahead(self.mapping.word(DOORBELL).load(SeqCst)) > 0 {
+                return true;
+            }
+            if monotonic_ns() >= until_ns {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
     }
 
     /// How many frames have been published that were not taken. A doorbell that went backwards is
@@ -276,9 +381,9 @@ impl Inbox {
         if ahead > u32::MAX / 2 { 0 } else { ahead }
     }
 
-    /// Whether the pipeline asked to be woken.
-    pub(crate) fn pipeline_waits(&self) -> bool {
-        self.mapping.word(PIPELINE_WAITS).load(SeqCst) != 0
+    /// How the pipeline wants to hear of a reply.
+    pub(crate) fn pipeline_waits(&self) -> Waiting {
+        Waiting::from_raw(self.mapping.word(PIPELINE_WAITS).load(SeqCst))
     }
 }
 

@@ -4,6 +4,8 @@ use crate::record::{FrameContext, FrameReply};
 
 /// At most this many frames in flight.
 pub const MAX_SLOTS: u32 = 16;
+/// At most this many registered buffers.
+pub const MAX_BUFFERS: usize = 16;
 /// At most this many bytes of statistics or parameters a slot.
 pub const MAX_CAPACITY: u32 = 16 << 20;
 

@@ -17,8 +17,8 @@
 //!
 //! # Orderings
 //!
-//! *Publish* ([`Forward::publish`]): `seq_begin`; fence(Release); payload; `seq_end`; doorbell
-//! (SeqCst); load the worker's waiter flag (SeqCst) and wake if set. *Sleep* ([`Inbox::sleep`]):
+//! *Publish* ([`Forward::put`], [`Forward::ring`]): `seq_begin`; fence(Release); payload; `seq_end`;
+//! doorbell (SeqCst); load the worker's waiter flag (SeqCst) and wake if set. *Sleep* ([`Inbox::sleep`]):
 //! waiter flag (SeqCst), doorbell (SeqCst), FUTEX_WAIT on the value seen. Store-then-load on both
 //! sides is what makes a lost wake impossible. Replies go the other way by the same rule, with the
 //! slot's `done` word as the doorbell.
@@ -26,22 +26,28 @@
 #[cfg(target_endian = "big")]
 compile_error!("the segments are little-endian: the futex word is the low half of `done`");
 
+mod bell;
+mod buffer;
 mod copy;
 mod forward;
 mod futex;
 mod geometry;
 mod mapping;
+mod predict;
 mod record;
 mod reply;
 mod segment;
 
-pub use forward::{Forward, FrameHeader, FrameKind, Inbox, Nudge, Taken};
-pub use geometry::{Geometry, GeometryError, MAX_CAPACITY, MAX_SLOTS};
+pub use bell::{Bell, Heard, create_bell};
+pub use buffer::Buffer;
+pub use forward::{Forward, FrameHeader, FrameKind, Inbox, Nudge, Statistics, Taken, Waiting};
+pub use geometry::{Geometry, GeometryError, MAX_BUFFERS, MAX_CAPACITY, MAX_SLOTS};
+pub use predict::{Predictor, Window};
 pub use record::{
     AlgorithmState, Applied, Controls, FrameContext, FrameReply, Metadata, Refused, Wanted,
 };
-pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Wake};
-pub use segment::{SegmentError, create_return, verify_forward, verify_return};
+pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Waited};
+pub use segment::{SegmentError, create_return, verify_buffer, verify_forward, verify_return};
 
 /// A moment on CLOCK_MONOTONIC in nanoseconds, as both sides count time.
 pub fn monotonic_ns() -> u64 {

@@ -45,6 +45,11 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Its size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Copies bytes out. `offset` is a multiple of 16.
     pub(crate) fn read(&self, offset: usize, to: &mut [u8]) {
         self.check(offset, to.len(), 16);

@@ -1,9 +1,9 @@
 //! The return segment: replies from the worker to the pipeline.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
-use crate::forward::{Forward, Inbox};
+use crate::forward::{Forward, Inbox, Waiting};
 use crate::mapping::{Access, Mapping};
 use crate::record::{FrameReply, Refused};
 use crate::segment::{self, SegmentError};
@@ -75,11 +75,11 @@ pub struct Reply {
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// The reply is there.
-    Done,
-    /// The deadline has passed.
-    Deadline,
+pub struct Waited {
+    /// The reply is there; if not, the deadline has passed.
+    pub done: bool,
+    /// Wakes that brought nothing, four at most.
+    pub spurious: u32,
 }
 
 /// The return segment, as the pipeline sees it.
@@ -119,37 +119,54 @@ impl Replies {
 
     /// Sleeps until the reply to `seq` is there or `deadline_ns` (CLOCK_MONOTONIC) has passed,
     /// whatever the worker does.
-    pub fn wait(&self, seq: u64, deadline_ns: u64, forward: &mut Forward) -> Wake {
+    pub fn wait(&self, seq: u64, deadline_ns: u64, forward: &mut Forward) -> Waited {
         if self.is_done(seq) {
-            return Wake::Done;
+            return Waited {
+                done: true,
+                spurious: 0,
+            };
         }
-        forward.set_waiting(true);
-        let outcome = self.sleep(seq, deadline_ns);
-        forward.set_waiting(false);
-        outcome
+        forward.set_waiting(Waiting::Futex);
+        let waited = self.sleep(seq, deadline_ns);
+        forward.set_waiting(Waiting::No);
+        waited
     }
 
-    fn sleep(&self, seq: u64, deadline_ns: u64) -> Wake {
+    /// Stays awake until the reply to `seq` is there or `until_ns` has passed.
+    pub fn spin(&self, seq: u64, until_ns: u64) -> bool {
+        while !self.is_done(seq) {
+            if monotonic_ns() >= until_ns {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        true
+    }
+
+    fn sleep(&self, seq: u64, deadline_ns: u64) -> Waited {
         let expected = done_word(self.generation, seq);
-        let mut spurious = 0;
+        let mut woken = 0;
         loop {
             let seen = self.done(seq, SeqCst);
-            if seen == expected {
-                return Wake::Done;
+            let done = seen == expected;
+            if done || monotonic_ns() >= deadline_ns {
+                // The last wake is the one that the reply or the deadline brought.
+                let spurious = u32::saturating_sub(woken, 1);
+                return Waited { done, spurious };
             }
-            if monotonic_ns() >= deadline_ns {
-                return Wake::Deadline;
-            }
-            if spurious == SPURIOUS_WAKES {
-                return self.sleep_deaf(seq, deadline_ns);
+            if woken == SPURIOUS_WAKES {
+                return Waited {
+                    done: self.sleep_deaf(seq, deadline_ns),
+                    spurious: woken,
+                };
             }
             let word = self.mapping.word(self.header(seq) + DONE);
-            spurious += u32::from(futex::sleep(word, seen as u32, Some(deadline_ns)));
+            woken += u32::from(futex::sleep(word, seen as u32, Some(deadline_ns)));
         }
     }
 
-    /// Sleeps to the deadline without listening to the worker.
-    fn sleep_deaf(&self, seq: u64, deadline_ns: u64) -> Wake {
+    /// Sleeps to the deadline without listening to the worker. Whether the reply is there then.
+    fn sleep_deaf(&self, seq: u64, deadline_ns: u64) -> bool {
         let until = rustix::time::Timespec {
             tv_sec: (deadline_ns / 1_000_000_000) as i64,
             tv_nsec: (deadline_ns % 1_000_000_000) as _,
@@ -159,11 +176,7 @@ impl Replies {
             // Interrupted or not, the clock decides.
             let _ = rustix::thread::clock_nanosleep_absolute(clock, &until);
         }
-        if self.is_done(seq) {
-            Wake::Done
-        } else {
-            Wake::Deadline
-        }
+        self.is_done(seq)
     }
 
     /// Copies the reply to `seq` out; `params` has room for [`Geometry::params_capacity`] bytes.
@@ -219,14 +232,16 @@ pub struct Outbox {
     mapping: Mapping,
     geometry: Geometry,
     generation: u32,
+    bell: OwnedFd,
 }
 
 impl Outbox {
-    /// Maps a return segment for writing.
+    /// Maps a return segment for writing. `bell`: an eventfd.
     pub fn map(
         fd: BorrowedFd<'_>,
         geometry: Geometry,
         generation: u32,
+        bell: OwnedFd,
     ) -> Result<Self, SegmentError> {
         segment::verify_return(fd, &geometry)?;
         let mapping = Mapping::new(fd, geometry.return_len(), Access::Write)
@@ -235,10 +250,11 @@ impl Outbox {
             mapping,
             geometry,
             generation,
+            bell,
         })
     }
 
-    /// Answers frame `seq` and wakes the pipeline if it sleeps. Parameters that do not fit the slot
+    /// Answers frame `seq` and tells the pipeline in the way it wants. Parameters that do not fit the slot
     /// are cut; the host checks their length before.
     pub fn answer(
         &mut self,
@@ -261,8 +277,11 @@ impl Outbox {
         self.mapping
             .wide_word(at + DONE)
             .store(done_word(self.generation, seq), SeqCst);
-        if inbox.pipeline_waits() {
-            futex::ring(self.mapping.word(at + DONE));
+        match inbox.pipeline_waits() {
+            Waiting::No => {}
+            Waiting::Futex => futex::ring(self.mapping.word(at + DONE)),
+            // A full counter has been rung before, and nobody has come yet.
+            Waiting::Bell => drop(rustix::io::write(&self.bell, &1_u64.to_ne_bytes())),
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use memfd::MemfdOptions;
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat, fstatfs};
 
-use crate::Geometry;
+use crate::{Geometry, MAX_CAPACITY};
 
 /// `linux/magic.h`.
 const HUGETLBFS_MAGIC: i64 = 0x9584_58f6;
@@ -33,6 +33,9 @@ pub enum SegmentError {
         /// Size that the geometry asks for.
         needed: u64,
     },
+    /// A buffer is too small or too large.
+    #[error("a buffer of {0} bytes: it must have 1 to {MAX_CAPACITY}")]
+    BufferSize(u64),
     /// The kernel refused.
     #[error("cannot {step} a segment: {source}")]
     Kernel {
@@ -66,29 +69,50 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, SegmentError> {
     Ok(memfd.into_file().into())
 }
 
+/// Seals that keep a size.
+const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+
+/// Gives a memfd a size for good.
+pub(crate) fn seal_size(fd: BorrowedFd<'_>) -> Result<(), SegmentError> {
+    seal(fd, SIZE_SEALS)
+}
+
 /// Seals a forward segment. Its writer's own mapping must exist by now: none can be made later.
 pub(crate) fn seal_forward(fd: BorrowedFd<'_>) -> Result<(), SegmentError> {
-    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
+    seal(fd, SIZE_SEALS | SealFlags::FUTURE_WRITE | SealFlags::SEAL)
+}
+
+fn seal(fd: BorrowedFd<'_>, seals: SealFlags) -> Result<(), SegmentError> {
     rustix::fs::fcntl_add_seals(fd, seals).map_err(|error| SegmentError::kernel("seal", error))
 }
 
 /// Makes a sealed return segment for `geometry`.
 pub fn create_return(geometry: &Geometry) -> Result<OwnedFd, SegmentError> {
     let fd = create("coldshoe-return", geometry.return_len())?;
-    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&fd, seals).map_err(|error| SegmentError::kernel("seal", error))?;
+    seal(fd.as_fd(), SIZE_SEALS | SealFlags::SEAL)?;
     Ok(fd)
 }
 
+/// Seals of memory that its maker alone writes.
+const ONE_WRITER: [(SealFlags, &str); 4] = [
+    (SealFlags::SHRINK, "SHRINK"),
+    (SealFlags::GROW, "GROW"),
+    (SealFlags::FUTURE_WRITE, "FUTURE_WRITE"),
+    (SealFlags::SEAL, "SEAL"),
+];
+
 /// Checks a forward segment that a client made: seals and size.
 pub fn verify_forward(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<(), SegmentError> {
-    let needed = [
-        (SealFlags::SHRINK, "SHRINK"),
-        (SealFlags::GROW, "GROW"),
-        (SealFlags::FUTURE_WRITE, "FUTURE_WRITE"),
-        (SealFlags::SEAL, "SEAL"),
-    ];
-    verify(fd, &needed, geometry.forward_len())
+    verify(fd, &ONE_WRITER, geometry.forward_len())
+}
+
+/// Checks a buffer that a client made: seals and size. Returns its size in bytes.
+pub fn verify_buffer(fd: BorrowedFd<'_>) -> Result<usize, SegmentError> {
+    let found = sealed_size(fd, &ONE_WRITER)?;
+    match usize::try_from(found) {
+        Ok(len) if (1..=MAX_CAPACITY as usize).contains(&len) => Ok(len),
+        _ => Err(SegmentError::BufferSize(found)),
+    }
 }
 
 /// Checks a return segment: seals and size.
@@ -106,6 +130,19 @@ fn verify(
     needed: &[(SealFlags, &'static str)],
     len: usize,
 ) -> Result<(), SegmentError> {
+    let found = sealed_size(fd, needed)?;
+    let needed = len as u64;
+    if found != needed {
+        return Err(SegmentError::Size { found, needed });
+    }
+    Ok(())
+}
+
+/// Size in bytes of a memfd that has all the seals.
+fn sealed_size(
+    fd: BorrowedFd<'_>,
+    needed: &[(SealFlags, &'static str)],
+) -> Result<u64, SegmentError> {
     let seals = fcntl_get_seals(fd.as_fd()).map_err(|_| SegmentError::NotAMemfd)?;
     for (seal, name) in needed {
         if !seals.contains(*seal) {
@@ -119,12 +156,5 @@ fn verify(
         return Err(SegmentError::HugePages);
     }
     let stat = fstat(fd).map_err(|error| SegmentError::kernel("stat", error))?;
-    let found = u64::try_from(stat.st_size).unwrap_or(0);
-    if found != len as u64 {
-        return Err(SegmentError::Size {
-            found,
-            needed: len as u64,
-        });
-    }
-    Ok(())
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coldshoe::{ErrorCode, Moment, Outcome, Session, SubmitError, Trouble, WhyHeld};
+use coldshoe::{ErrorCode, Moment, Outcome, Session, Trouble, WhyHeld, WhySkipped};
 use coldshoe_control::client::{Body, FaultReason, SessionFault};
 use coldshoe_tests::{
     Daemon, Library, PATIENCE, Raw, RawSession, Said, assert_serves, ends, fault, frame, run_frame,
@@ -135,8 +135,15 @@ fn ends_in_a_frame(code: &str, reason: FaultReason, said: Said<'_>) {
     assert_eq!(told.code, ErrorCode::ModuleFailed);
     assert!(told.what.contains("\"bad\""), "{told}");
     assert!(ends(session.worker_pidfd()));
-    let after = session.submit(&frame(3, PATIENCE), &[0; 64]);
-    assert_eq!(after, Err(SubmitError::Faulted));
+    let after = session
+        .submit(&frame(3, PATIENCE), &[0; 64])
+        .expect("a ticket");
+    let outcome = session.wait(after);
+    let why = WhySkipped::Fault;
+    assert!(
+        matches!(outcome, Outcome::Skipped { why: w, .. } if w == why),
+        "{outcome:?}"
+    );
     assert!(session.configure(&sensor()).is_err());
     drop(session);
     // On the wire, for programs.

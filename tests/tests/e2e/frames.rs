@@ -1,6 +1,6 @@
 //! Frames flow: statistics in, parameters and requests out.
 
-use coldshoe::{AlgorithmState, Controls, Moment, Outcome, Session, SubmitError};
+use coldshoe::{AlgorithmState, Controls, Moment, Outcome, Session, SubmitError, WhySkipped};
 use coldshoe_isp::soft::{Update, WbGains};
 use coldshoe_isp::{Statistics, stats::Zone};
 use coldshoe_tests::{
@@ -207,8 +207,14 @@ fn a_full_pipeline_says_so_and_does_not_wait() {
     for number in 0..4 {
         let _ticket = session.submit(&frame(number, PATIENCE), &[0; 64]);
     }
-    let full = session.submit(&frame(4, PATIENCE), &[0; 64]);
-    assert_eq!(full, Err(SubmitError::Full(4)));
+    let why = WhySkipped::Full;
+    assert_eq!(session.statistics().err(), Some(SubmitError::Skipped(why)));
+    let full = session
+        .submit(&frame(4, PATIENCE), &[0; 64])
+        .expect("a ticket");
+    let outcome = session.wait(full);
+    assert_eq!(outcome, Outcome::Skipped { why, last: None });
+    assert_eq!(session.counters().skipped, 2);
     session.close().expect("closed");
     daemon.assert_at_rest();
 }

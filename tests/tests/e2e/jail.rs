@@ -62,7 +62,13 @@ fn a_running_worker_holds_nothing_but_its_manifest() {
         .iter()
         .map(|(fd, target)| (*fd, target.split(':').next().unwrap_or_default()))
         .collect();
-    let manifest = [(0, "/dev/null"), (1, "pipe"), (2, "pipe"), (3, "socket")];
+    let manifest = [
+        (0, "/dev/null"),
+        (1, "pipe"),
+        (2, "pipe"),
+        (3, "socket"),
+        (4, "anon_inode"),
+    ];
     assert_eq!(kinds, manifest);
     assert_eq!(files[1].1, files[2].1, "one pipe for both");
     let told: Vec<_> = files

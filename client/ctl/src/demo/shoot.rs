@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use coldshoe::{
-    BayerOrder, Controls, Frame, Moment, Outcome, Sensor, Session, SubmitError, Ticket, Wanted,
-    WhyHeld,
+    BayerOrder, Controls, Frame, Moment, Outcome, Sensor, Session, Ticket, Wanted, WhyHeld,
+    WhySkipped,
 };
 use coldshoe_camera::{Applied, Camera, Captured, Cfa, Rgb8, SensorRequest, SoftIsp, angle};
 use coldshoe_isp::Statistics;
@@ -18,8 +18,12 @@ use super::film::{FIRST_EXPOSURE, Film};
 pub(super) enum Fate {
     /// They came in time.
     Fresh,
+    /// They came, and were looked for too late.
+    Late,
     /// The last ones stay.
     Held(WhyHeld),
+    /// The module was not asked.
+    Skipped(WhySkipped),
     /// They came, and are none of this ISP's.
     Refused,
 }
@@ -178,7 +182,7 @@ impl Set<'_> {
     /// Asks for parameters before the first frame.
     fn prepare(&mut self, found: &Captured) -> Result<(), Error> {
         let frame = self.describe(0, &found.applied);
-        let ticket = self.session.prepare(&frame);
+        let ticket = self.session.prepare(&frame)?;
         self.land(ticket, &frame).map(drop)
     }
 
@@ -187,7 +191,7 @@ impl Set<'_> {
         let statistics = captured.statistics();
         let len = statistics.encode(&mut self.stats)?;
         let frame = self.describe(number, &captured.applied);
-        let ticket = self.session.submit(&frame, &self.stats[..len]);
+        let ticket = self.session.submit(&frame, &self.stats[..len])?;
         self.land(ticket, &frame)
     }
 
@@ -209,20 +213,10 @@ impl Set<'_> {
     }
 
     /// Waits for a frame. A worker that has failed ends the film.
-    fn land(
-        &mut self,
-        ticket: Result<Ticket, SubmitError>,
-        frame: &Frame,
-    ) -> Result<(Fate, Duration), Error> {
-        let landed = match ticket {
-            Ok(ticket) => {
-                let outcome = self.session.wait(ticket);
-                let round_trip = Moment::now().since(frame.sensor_timestamp);
-                (self.pipeline.take(&outcome), round_trip)
-            }
-            Err(SubmitError::Faulted) => (Fate::Held(WhyHeld::Fault), Duration::ZERO),
-            Err(error) => return Err(error.into()),
-        };
+    fn land(&mut self, ticket: Ticket, frame: &Frame) -> Result<(Fate, Duration), Error> {
+        let outcome = self.session.wait(ticket);
+        let round_trip = Moment::now().since(frame.sensor_timestamp);
+        let landed = (self.pipeline.take(&outcome), round_trip);
         match self.session.fault() {
             Some(fault) => Err(Error::Fault(fault.clone())),
             None => Ok(landed),
@@ -239,11 +233,13 @@ struct Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    /// Takes over what a fresh answer wants of the ISP and of the sensor.
+    /// Takes over what an answer wants of the ISP and of the sensor.
     fn take(&mut self, outcome: &Outcome<'_>) -> Fate {
-        let answer = match outcome {
-            Outcome::Fresh(answer) => answer,
+        let (answer, fate) = match outcome {
+            Outcome::Fresh(answer) => (answer, Fate::Fresh),
+            Outcome::Late(answer) => (answer, Fate::Late),
             Outcome::Held { why, .. } => return Fate::Held(*why),
+            Outcome::Skipped { why, .. } => return Fate::Skipped(*why),
         };
         let Wanted {
             exposure_us,
@@ -258,7 +254,7 @@ impl Pipeline<'_> {
         });
         // A module may have nothing to say to the ISP.
         if answer.params.is_empty() {
-            return Fate::Fresh;
+            return fate;
         }
         let Ok(params) = SoftParams::decode(answer.params) else {
             return Fate::Refused;
@@ -269,7 +265,7 @@ impl Pipeline<'_> {
             Update::Set(white) => self.white = white,
         }
         match self.isp.apply(answer.params) {
-            Ok(()) => Fate::Fresh,
+            Ok(()) => fate,
             Err(_) => Fate::Refused,
         }
     }

@@ -54,7 +54,7 @@ impl Verdict {
             worst_white_error: steady.filter_map(|r| r.white_error).reduce(f64::max),
             round_trip: percentile(&trips, 50).zip(percentile(&trips, 99)),
             fresh: count(|fate| *fate == Fate::Fresh),
-            held: count(|fate| matches!(fate, Fate::Held(_))),
+            held: count(|fate| !matches!(fate, Fate::Fresh | Fate::Refused)),
             refused: count(|fate| *fate == Fate::Refused),
             answers_at_the_end: last_part.iter().any(|record| record.fate == Fate::Fresh),
         }

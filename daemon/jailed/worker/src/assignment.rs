@@ -38,8 +38,10 @@ pub(crate) struct Work<M> {
     replies: OwnedFd,
     module: M,
     tuning: Option<OwnedFd>,
+    buffers: Vec<OwnedFd>,
     geometry: Geometry,
     generation: u32,
+    predictive: bool,
 }
 
 impl Assignment {
@@ -70,8 +72,10 @@ impl Assignment {
             stats_capacity,
             params_capacity,
             generation,
+            has_tuning,
             ..
         } = assignment;
+        let predictive = assignment.wake() == client::Wake::Predictive;
         let geometry =
             Geometry::new(slots, stats_capacity, params_capacity).map_err(bad_segment)?;
         let mut fds = fds.into_iter();
@@ -92,9 +96,11 @@ impl Assignment {
                 forward,
                 replies,
                 module,
-                tuning: fds.next(),
+                tuning: has_tuning.then(|| fds.next()).flatten(),
+                buffers: fds.collect(),
                 geometry,
                 generation,
+                predictive,
             },
         })
     }
@@ -107,6 +113,7 @@ impl Work<OwnedFd> {
         always
             .into_iter()
             .chain(&self.tuning)
+            .chain(&self.buffers)
             .map(AsFd::as_fd)
             .collect()
     }
@@ -117,8 +124,10 @@ impl Work<OwnedFd> {
             replies: self.replies,
             module: (),
             tuning: self.tuning,
+            buffers: self.buffers,
             geometry: self.geometry,
             generation: self.generation,
+            predictive: self.predictive,
         };
         (self.module, rest)
     }
@@ -126,20 +135,25 @@ impl Work<OwnedFd> {
 
 impl Work<()> {
     /// Maps the segments, reads the tuning data, and closes the descriptors of both.
-    pub(crate) fn open(self) -> Result<(Frames, Option<Vec<u8>>), Failed> {
+    pub(crate) fn open(self, bell: OwnedFd) -> Result<(Frames, Option<Vec<u8>>), Failed> {
         let Self {
             geometry,
             generation,
+            predictive,
             ..
         } = self;
-        let inbox = Inbox::map(self.forward.as_fd(), geometry).map_err(bad_segment)?;
+        let mut inbox = Inbox::map(self.forward.as_fd(), geometry).map_err(bad_segment)?;
+        for buffer in &self.buffers {
+            inbox.register(buffer.as_fd()).map_err(bad_segment)?;
+        }
         let outbox =
-            Outbox::map(self.replies.as_fd(), geometry, generation).map_err(bad_segment)?;
+            Outbox::map(self.replies.as_fd(), geometry, generation, bell).map_err(bad_segment)?;
         let tuning = self.tuning.map(read_all).transpose().map_err(|error| {
             let what = "the tuning data cannot be read";
             Failed::new(Stage::Load, what, &error.to_string())
         })?;
-        Ok((Frames::new(inbox, outbox, geometry, generation), tuning))
+        let frames = Frames::new(inbox, outbox, geometry, generation, predictive);
+        Ok((frames, tuning))
     }
 }
 

@@ -14,6 +14,13 @@ pub(crate) struct Control {
     receiver: Receiver,
 }
 
+/// The bell that the daemon left at its place.
+pub(crate) fn inherited_bell() -> OwnedFd {
+    // SAFETY: the spawner puts an eventfd at this number, `divide` has seen that it is there, and
+    // nothing else in this process owns it. It is asked for once.
+    unsafe { OwnedFd::from_raw_fd(coldshoe_wall::FD_BELL) }
+}
+
 /// One message of the daemon.
 pub(crate) struct Order {
     pub(crate) serial: u32,

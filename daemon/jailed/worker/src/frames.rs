@@ -3,7 +3,7 @@
 use coldshoe_control::worker::{Body, Failed};
 use coldshoe_frame::{
     AlgorithmState, Applied, Controls, FrameContext, FrameKind, FrameReply, Geometry, Inbox,
-    Metadata, Outbox, Status, Taken, Wanted,
+    Metadata, Outbox, Predictor, Status, Taken, Wanted, Window, monotonic_ns,
 };
 use coldshoe_ipa::abi;
 
@@ -19,6 +19,8 @@ pub(crate) struct Frames {
     generation: u32,
     stats: Buffer,
     params: Buffer,
+    /// With a processor of its own.
+    rhythm: Option<Predictor>,
 }
 
 /// In a stream that leaves no time to sleep, orders are looked for after so many frames.
@@ -31,13 +33,20 @@ pub(crate) enum Ended {
 }
 
 impl Frames {
-    pub(crate) fn new(inbox: Inbox, outbox: Outbox, geometry: Geometry, generation: u32) -> Self {
+    pub(crate) fn new(
+        inbox: Inbox,
+        outbox: Outbox,
+        geometry: Geometry,
+        generation: u32,
+        predictive: bool,
+    ) -> Self {
         Self {
+            generation,
+            stats: Buffer::new(inbox.stats_room()),
+            params: Buffer::new(geometry.params_capacity()),
+            rhythm: predictive.then(Predictor::default),
             inbox,
             outbox,
-            generation,
-            stats: Buffer::new(geometry.stats_capacity()),
-            params: Buffer::new(geometry.params_capacity()),
         }
     }
 
@@ -57,6 +66,9 @@ impl Frames {
             let before = frames;
             while let Some(taken) = self.inbox.take(self.stats.bytes_mut()) {
                 frames = frames.saturating_add(1);
+                if let Some(rhythm) = &mut self.rhythm {
+                    rhythm.arrived(monotonic_ns());
+                }
                 if taken.generation == self.generation {
                     self.answer(&taken, module);
                 }
@@ -65,14 +77,12 @@ impl Frames {
             // brought no frame is when to look for one. A look at every wake would cost each frame
             // a system call.
             if frames > before && frames < FRAMES_A_LOOK {
-                self.inbox.sleep(&self.outbox);
+                self.wait();
                 continue;
             }
             frames = 0;
             match control.poll()? {
-                Polled::Nothing => {
-                    self.inbox.sleep(&self.outbox);
-                }
+                Polled::Nothing => self.wait(),
                 Polled::HungUp => return Ok(Ended::HungUp),
                 Polled::Order(Order {
                     serial,
@@ -84,6 +94,18 @@ impl Frames {
                 Polled::Order(Order { serial, body, .. }) => {
                     control.answer(serial, Err(out_of_place(&body)))?;
                 }
+            }
+        }
+    }
+
+    /// Waits for the next frame, or a ring of the daemon.
+    fn wait(&self) {
+        let rhythm = self.rhythm.as_ref();
+        match rhythm.and_then(|rhythm| rhythm.next(monotonic_ns())) {
+            None => drop(self.inbox.sleep(&self.outbox, None)),
+            Some(Window { from_ns, until_ns }) => {
+                self.inbox.sleep(&self.outbox, Some(from_ns));
+                self.inbox.spin(until_ns);
             }
         }
     }

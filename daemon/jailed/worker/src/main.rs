@@ -59,7 +59,7 @@ fn serve(control: &mut Control) -> Result<(), Failed> {
         .settle(&confinement, module)
         .and_then(|settled| settled.renounce(&confinement))
         .map_err(not_confined)?;
-    let (mut frames, tuning) = work.open()?;
+    let (mut frames, tuning) = work.open(control::inherited_bell())?;
     let confined = renounced
         .fence(&confinement)
         .and_then(|fenced| fenced.gate(&confinement))

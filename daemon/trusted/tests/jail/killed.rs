@@ -128,6 +128,7 @@ fn ask(dir: &Path, module: &str) -> (OwnedFd, Forward) {
         stats_capacity: 4096,
         params_capacity: 4096,
         isp_capabilities: 0,
+        buffers: 0,
     };
     let order = Envelope::new(2, request);
     send(socket.as_fd(), &order, &[fd.as_fd()]).expect("sent");

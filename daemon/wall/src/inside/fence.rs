@@ -2,7 +2,7 @@
 
 use super::Confinement;
 use super::{ConfineError, Fenced, Renounced};
-use crate::FD_CONTROL;
+use crate::FD_BELL;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
@@ -48,9 +48,9 @@ fn preload(name: &str) {
 
 /// Nothing confines the use of a descriptor that is open already.
 fn close_others(kept: Option<i32>) -> io::Result<()> {
-    let first = FD_CONTROL + 1;
+    let first = FD_BELL + 1;
     let ranges = match kept {
-        Some(kept) => [(first, kept - 1), (kept.max(FD_CONTROL) + 1, i32::MAX)],
+        Some(kept) => [(first, kept - 1), (kept.max(FD_BELL) + 1, i32::MAX)],
         None => [(first, i32::MAX), (first, i32::MAX)],
     };
     for (from, to) in ranges.into_iter().filter(|(from, to)| from <= to) {

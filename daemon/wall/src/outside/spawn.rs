@@ -20,6 +20,8 @@ pub struct SpawnRequest {
     pub args: Vec<OsString>,
     /// Its control socket.
     pub control: OwnedFd,
+    /// Its bell, an eventfd.
+    pub bell: OwnedFd,
     /// Where its standard output and error go: a pipe, for a regular file would kill it once it
     /// may not write files.
     pub stderr: OwnedFd,

@@ -6,7 +6,7 @@
 
 use super::child::Child;
 use super::spawn::{SpawnError, SpawnRequest, User};
-use crate::{ENVIRONMENT, FD_CONTROL, FD_NULL, FD_STDERR, FD_STDOUT, Limit};
+use crate::{ENVIRONMENT, FD_BELL, FD_CONTROL, FD_NULL, FD_STDERR, FD_STDOUT, Limit};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -22,7 +22,7 @@ use std::ptr;
 /// Descriptors that are to be moved to their numbers wait from here on, out of the way.
 const PARKED: RawFd = 16;
 /// Where the new process reports a failure until exec closes it.
-const FD_FAILURE: RawFd = FD_CONTROL + 1;
+const FD_FAILURE: RawFd = FD_BELL + 1;
 /// The program, until exec closes it.
 const FD_PROGRAM: RawFd = FD_FAILURE + 1;
 /// More capabilities than any kernel has.
@@ -61,6 +61,7 @@ struct Plan {
     null: RawFd,
     stderr: RawFd,
     control: RawFd,
+    bell: RawFd,
     failure: RawFd,
     daemon: libc::pid_t,
     stack: libc::rlimit,
@@ -110,13 +111,15 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
             park(null)?,
             park(request.stderr)?,
             park(request.control)?,
+            park(request.bell)?,
             park(failure)?,
             park(opened)?,
         ];
         Ok((parked, report, Limit::Stack.lowered(request.stack)?))
     };
     let (parked, report, stack) = prepare().map_err(failed("cannot prepare its descriptors"))?;
-    let [null, stderr, control, failure, program_fd] = parked.each_ref().map(OwnedFd::as_raw_fd);
+    let [null, stderr, control, bell, failure, program_fd] =
+        parked.each_ref().map(OwnedFd::as_raw_fd);
     let plan = Plan {
         program: program_fd,
         argv: argv_pointers.as_ptr(),
@@ -124,6 +127,7 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
         null,
         stderr,
         control,
+        bell,
         failure,
         daemon: rustix::process::getpid().as_raw_nonzero().get(),
         stack,
@@ -273,6 +277,7 @@ unsafe fn steps(plan: &Plan) -> Step {
             || libc::dup2(plan.stderr, FD_STDOUT) < 0
             || libc::dup2(plan.stderr, FD_STDERR) < 0
             || libc::dup2(plan.control, FD_CONTROL) < 0
+            || libc::dup2(plan.bell, FD_BELL) < 0
             || libc::dup3(plan.failure, FD_FAILURE, libc::O_CLOEXEC) < 0
             || libc::dup3(plan.program, FD_PROGRAM, libc::O_CLOEXEC) < 0
         {

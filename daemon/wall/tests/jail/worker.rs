@@ -4,7 +4,7 @@ use coldshoe_jail::{Arch, Phase, Profile, Verdict};
 use coldshoe_wall::outside::{
     Answer, Child, Exit, Listener, Maps, SpawnRequest, Spawner, worker_user,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
@@ -76,6 +76,7 @@ pub fn request(args: &[&str]) -> (SpawnRequest, OwnedFd, OwnedFd) {
         program: std::env::current_exe().expect("own path"),
         args: ["probe"].iter().chain(args).map(Into::into).collect(),
         control: inside,
+        bell: eventfd(0, EventfdFlags::CLOEXEC).expect("bell"),
         stderr,
         stack: STACK,
         // A control is as free as the tests themselves.

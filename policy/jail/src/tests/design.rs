@@ -34,7 +34,7 @@ const AT_FDCWD: u64 = u64::MAX - 99;
 #[test]
 fn descriptors_are_its_own() {
     hold(
-        &["single", "threaded"],
+        &["single", "threaded", "predictive"],
         &[
             ("read", [CONTROL, 0, 1, 0, 0, 0], Allow, Allow),
             ("read", [5, 0, 1, 0, 0, 0], Load, Kill),
@@ -42,7 +42,9 @@ fn descriptors_are_its_own() {
             ("write", [CONTROL, 0, 1, 0, 0, 0], Allow, Allow),
             ("write", [STDERR, 0, 1, 0, 0, 0], Allow, Allow),
             ("write", [0, 0, 1, 0, 0, 0], Kill, Kill),
-            ("write", [4, 0, 1, 0, 0, 0], Kill, Kill),
+            ("write", [4, 0, 8, 0, 0, 0], Allow, Allow),
+            ("write", [5, 0, 1, 0, 0, 0], Kill, Kill),
+            ("read", [4, 0, 8, 0, 0, 0], Load, Kill),
             ("sendmsg", [4, 0, 0, 0, 0, 0], Kill, Kill),
             ("recvmsg", [CONTROL, 0, 0, 0, 0, 0], Allow, Allow),
             ("dup3", [3, 4, 0, 0, 0, 0], Kill, Kill),
@@ -60,7 +62,7 @@ fn descriptors_are_its_own() {
 #[test]
 fn memory_is_private_and_never_written_code() {
     hold(
-        &["single", "threaded"],
+        &["single", "threaded", "predictive"],
         &[
             // private anonymous, read and write
             ("mmap", [0, 4096, 3, 0x22, NO_FD, 0], Allow, Allow),
@@ -122,7 +124,7 @@ fn only_aarch64_loads_code_with_branch_targets() {
 #[test]
 fn files_are_read_while_loading_and_never_found_afterwards() {
     hold(
-        &["single", "threaded"],
+        &["single", "threaded", "predictive"],
         &[
             // O_RDONLY|O_CLOEXEC; O_RDWR; O_CREAT|O_WRONLY; O_PATH; O_TMPFILE
             (
@@ -162,7 +164,7 @@ fn files_are_read_while_loading_and_never_found_afterwards() {
 #[test]
 fn nothing_reaches_others() {
     hold(
-        &["single", "threaded"],
+        &["single", "threaded", "predictive"],
         &[
             ("execve", [0; 6], Kill, Kill),
             ("execveat", [0; 6], Kill, Kill),

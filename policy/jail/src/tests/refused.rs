@@ -5,7 +5,7 @@ use crate::{Feature, Problem, Profile, ProfileError};
 /// A profile of these entries alone.
 fn with(entries: &str) -> Result<Profile, ProfileError> {
     Profile::parse(&format!(
-        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nsoft_budget = 1\n\
+        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nsoft_budget = 1\nwake = 'sleep'\n\
          landlock = {{ read = [] }}\n[limits]\nthreads = 0\ndata = 1\naddress_space = 1\nstack = 1\nnofile = 1\n\
          fsize = 1\ncore = 1\nmemlock = 1\nmsgqueue = 1\nrtprio = 1\n{entries}"
     ))

@@ -34,7 +34,7 @@ pub(super) fn descriptors_as_in_the_manifest(bench: &Bench) -> anyhow::Result<Fi
     let daemon = bench.daemon("single")?;
     let session = jail::open(&daemon, "hostile", "nothing")?;
     let files = &session.confinement().open_files;
-    let kinds = ["/dev/null", "pipe:", "pipe:", "socket:"];
+    let kinds = ["/dev/null", "pipe:", "pipe:", "socket:", "anon_inode:"];
     let same = files.len() == kinds.len()
         && files
             .iter()

@@ -74,7 +74,7 @@ pub(super) fn changed_while_read(bench: &Bench) -> anyhow::Result<Finding> {
         number += 1;
         let ticket = session.prepare(&jail::frame(number, Duration::from_millis(20)))?;
         match session.wait(ticket) {
-            Outcome::Fresh(answer) => {
+            Outcome::Fresh(answer) | Outcome::Late(answer) => {
                 fresh += 1;
                 if answer.params.len() > PARAMS as usize {
                     fooled = Some(format!("{} bytes of parameters", answer.params.len()));
@@ -86,7 +86,7 @@ pub(super) fn changed_while_read(bench: &Bench) -> anyhow::Result<Finding> {
                 why: WhyHeld::Protocol | WhyHeld::Malformed,
                 ..
             } => refused += 1,
-            Outcome::Held { .. } => {}
+            Outcome::Held { .. } | Outcome::Skipped { .. } => {}
         }
     }
     let outcome = match fooled {

@@ -1,0 +1,245 @@
+//! Hearing of replies in an event loop.
+//!
+//! A worker that is asked to rings an eventfd. It is the worker's as much as the pipeline's: its
+//! flags are shared, so that a worker can make a plain read of it block for ever, and it can be
+//! rung without end. So the pipeline watches it through an epoll instance of its own, where it is
+//! heard once and then not again until the pipeline asks; and empties it by reads that are told
+//! not to wait, each for itself.
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+const RUNG: u64 = 0;
+const DEADLINE: u64 = 1;
+const OTHER: u64 = 2;
+/// Heard once: then not before it is asked for again.
+const ONCE: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::ET)
+    .union(epoll::EventFlags::ONESHOT);
+
+/// Makes a bell: the worker gets one end, the pipeline the other.
+pub fn create_bell() -> rustix::io::Result<OwnedFd> {
+    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+}
+
+/// What has been heard of since the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// There was something to read elsewhere. It is told again as long as it is not read.
+    pub other: bool,
+}
+
+/// A descriptor that becomes readable when there may be a reply, when a deadline has passed, or
+/// when there is something to read elsewhere.
+#[derive(Debug)]
+pub struct Bell {
+    epoll: OwnedFd,
+    bell: OwnedFd,
+    timer: OwnedFd,
+    /// What the timer is set to; CLOCK_MONOTONIC.
+    deadline_ns: Option<u64>,
+    /// The worker has been heard, and is not listened to.
+    deaf: bool,
+}
+
+impl Bell {
+    /// Watches `bell`, and `other` beside it, for example the socket that brings the daemon's
+    /// words.
+    pub fn watch(bell: OwnedFd, other: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?;
+        let data = epoll::EventData::new_u64;
+        epoll::add(&epoll, &bell, data(RUNG), ONCE)?;
+        epoll::add(&epoll, &timer, data(DEADLINE), ONCE)?;
+        epoll::add(&epoll, other, data(OTHER), ONCE)?;
+        Ok(Self {
+            epoll,
+            bell,
+            timer,
+            deadline_ns: None,
+            deaf: false,
+        })
+    }
+
+    /// Takes note of what has been heard, and asks to hear of the next event: a ring, if
+    /// `listen`; `deadline_ns` (CLOCK_MONOTONIC); something to read from `other`.
+    ///
+    /// A reply that came before is not told again: look for it after [`Forward::set_waiting`] and
+    /// before this.
+    ///
+    /// [`Forward::set_waiting`]: crate::Forward::set_waiting
+    pub fn arm(
+        &mut self,
+        deadline_ns: u64,
+        listen: bool,
+        other: BorrowedFd<'_>,
+    ) -> rustix::io::Result<Heard> {
+        let data = epoll::EventData::new_u64;
+        let mut events = [const { MaybeUninit::uninit() }; 4];
+        let (heard, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
+        let (mut expired, mut spoken) = (false, false);
+        for event in heard {
+            match event.data.u64() {
+                RUNG => self.deaf = true,
+                DEADLINE => expired = true,
+                _ => spoken = true,
+            }
+        }
+        if spoken {
+            epoll::modify(&self.epoll, other, data(OTHER), ONCE)?;
+        }
+        if self.deadline_ns != Some(deadline_ns) {
+            self.set_timer(deadline_ns)?;
+        }
+        if expired {
+            epoll::modify(&self.epoll, &self.timer, data(DEADLINE), ONCE)?;
+        }
+        if self.deaf && listen {
+            self.empty();
+            epoll::modify(&self.epoll, &self.bell, data(RUNG), ONCE)?;
+            self.deaf = false;
+        }
+        Ok(Heard { other: spoken })
+    }
+
+    fn set_timer(&mut self, deadline_ns: u64) -> rustix::io::Result<()> {
+        // Zero would mean never.
+        let ns = deadline_ns.max(1);
+        let when = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec {
+                tv_sec: (ns / 1_000_000_000).try_into().unwrap_or(i64::MAX),
+                tv_nsec: (ns % 1_000_000_000) as _,
+            },
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &when)?;
+        self.deadline_ns = Some(deadline_ns);
+        Ok(())
+    }
+
+    /// Empties the counter, or the next [`arm`](Self::arm) would hear of the last ring again.
+    fn empty(&self) {
+        let mut count = [0; 8];
+        let buffer = &mut [IoSliceMut::new(&mut count)];
+        // From the current position; an eventfd has no other.
+        let _ = preadv2(&self.bell, buffer, u64::MAX, ReadWriteFlags::NOWAIT);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use rustix::pipe::pipe;
+
+    fn ready(fd: impl AsFd) -> bool {
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap() == 1
+    }
+
+    fn ring(worker: &OwnedFd) {
+        rustix::io::write(worker, &1_u64.to_ne_bytes()).unwrap();
+    }
+
+    const FAR: u64 = i64::MAX as u64;
+
+    fn bell() -> (Bell, OwnedFd, OwnedFd, OwnedFd) {
+        let ours = create_bell().unwrap();
+        let worker = ours.try_clone().unwrap();
+        let (other, writer) = pipe().unwrap();
+        let bell = Bell::watch(ours, other.as_fd()).unwrap();
+        (bell, worker, other, writer)
+    }
+
+    #[test]
+    fn a_ring_is_heard_once_each_time_it_is_asked_for() {
+        let (mut bell, worker, other, _writer) = bell();
+        bell.arm(FAR, true, other.as_fd()).unwrap();
+        assert!(!ready(&bell));
+        for _ in 0..3 {
+            ring(&worker);
+            assert!(ready(&bell));
+            bell.arm(FAR, true, other.as_fd()).unwrap();
+            assert!(!ready(&bell), "the ring is not told twice");
+        }
+    }
+
+    #[test]
+    fn a_flood_is_one_event_and_none_while_nobody_listens() {
+        let (mut bell, worker, other, _writer) = bell();
+        for _ in 0..1000 {
+            ring(&worker);
+        }
+        assert!(ready(&bell));
+        bell.arm(FAR, false, other.as_fd()).unwrap();
+        for _ in 0..1000 {
+            ring(&worker);
+        }
+        assert!(!ready(&bell));
+        bell.arm(FAR, true, other.as_fd()).unwrap();
+        assert!(!ready(&bell), "what was rung before is forgotten");
+        ring(&worker);
+        assert!(ready(&bell));
+    }
+
+    #[test]
+    fn a_worker_that_makes_the_bell_block_holds_nobody_up() {
+        let (mut bell, worker, other, _writer) = bell();
+        let flags = fcntl_getfl(&worker).unwrap();
+        fcntl_setfl(&worker, flags - OFlags::NONBLOCK).unwrap();
+        ring(&worker);
+        assert!(ready(&bell));
+        // The worker takes the count away in between: a plain read would wait for ever now.
+        rustix::io::read(&worker, &mut [0; 8]).unwrap();
+        bell.arm(FAR, true, other.as_fd()).unwrap();
+        assert!(!ready(&bell));
+        // Full to the brim: only the worker's own next ring would wait.
+        rustix::io::write(&worker, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        assert!(ready(&bell));
+        bell.arm(FAR, true, other.as_fd()).unwrap();
+        ring(&worker);
+        assert!(ready(&bell));
+    }
+
+    #[test]
+    fn a_deadline_is_heard_and_a_later_one_again() {
+        let (mut bell, _worker, other, _writer) = bell();
+        for _ in 0..3 {
+            bell.arm(1, true, other.as_fd()).unwrap();
+            assert!(ready(&bell));
+            bell.arm(FAR, true, other.as_fd()).unwrap();
+            assert!(!ready(&bell));
+        }
+    }
+
+    #[test]
+    fn something_to_read_elsewhere_is_heard() {
+        let (mut bell, _worker, other, writer) = bell();
+        bell.arm(FAR, true, other.as_fd()).unwrap();
+        assert!(!ready(&bell));
+        rustix::io::write(&writer, &[1]).unwrap();
+        assert!(ready(&bell));
+        let heard = bell.arm(FAR, true, other.as_fd()).unwrap();
+        assert!(heard.other && ready(&bell), "it has not been read");
+        rustix::io::read(&other, &mut [0; 8]).unwrap();
+        assert!(!ready(&bell));
+    }
+}
