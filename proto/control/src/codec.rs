@@ -234,7 +234,7 @@ mod tests {
         let full = envelope_of(MAX_DATAGRAM);
         let datagram = encode(&full).unwrap();
         assert_eq!(datagram.len(), MAX_DATAGRAM);
-        assert_eq!(decode(&datagram, 2, false), Ok(full));
+        assert_eq!(decode(&datagram, 3, false), Ok(full));
 
         let over = envelope_of(MAX_DATAGRAM + 1);
         let refusal = EncodeError::TooLarge {

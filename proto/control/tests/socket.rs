@@ -117,6 +117,7 @@ fn a_message_arrives_with_its_descriptors_in_order_and_close_on_exec() {
     let (here, there) = pair();
     let (first, first_end) = Probe::new();
     let (second, second_end) = Probe::new();
+    let (third, third_end) = Probe::new();
     let replaced = Envelope::new(
         0,
         WorkerReplaced {
@@ -128,17 +129,18 @@ fn a_message_arrives_with_its_descriptors_in_order_and_close_on_exec() {
     send(
         there.as_fd(),
         &replaced,
-        &[first_end.as_fd(), second_end.as_fd()],
+        &[first_end.as_fd(), second_end.as_fd(), third_end.as_fd()],
     )
     .expect("sent");
-    drop((first_end, second_end));
+    drop((first_end, second_end, third_end));
 
     let received: Received<Envelope> = take(&here).expect("received");
     assert_eq!(received.message, replaced);
-    assert_eq!(received.fds.len(), 2);
+    assert_eq!(received.fds.len(), 3);
     for (fd, probe, text) in [
         (&received.fds[0], &first, b"one"),
         (&received.fds[1], &second, b"two"),
+        (&received.fds[2], &third, b"end"),
     ] {
         assert_eq!(fcntl_getfd(fd), Ok(FdFlags::CLOEXEC));
         let mut end = std::fs::File::from(fd.try_clone().expect("a copy"));
@@ -148,7 +150,7 @@ fn a_message_arrives_with_its_descriptors_in_order_and_close_on_exec() {
         assert_eq!(&read[..n], text);
     }
     drop(received);
-    assert!(first.all_closed() && second.all_closed());
+    assert!(first.all_closed() && second.all_closed() && third.all_closed());
 }
 
 #[test]

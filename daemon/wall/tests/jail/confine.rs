@@ -347,7 +347,7 @@ fn refused(how: &str, words: &[&str]) {
 }
 
 fn surplus_fd() {
-    refused("surplus fd", &["file descriptor 5", "/dev/zero"]);
+    refused("surplus fd", &["file descriptor 6", "/dev/zero"]);
 }
 
 fn missing_fd() {

@@ -56,7 +56,10 @@ fn manifest() {
             format!("{fd} {}", kind.split(':').next().unwrap_or_default())
         })
         .collect();
-    assert_eq!(targets, ["0 /dev/null", "1 pipe", "2 pipe", "3 socket"]);
+    assert_eq!(
+        targets,
+        ["0 /dev/null", "1 pipe", "2 pipe", "3 socket", "4 anon_inode"]
+    );
     assert_eq!(fds[1].1, fds[2].1);
 
     let told = |key| lines(&end.output, key);
