@@ -37,7 +37,12 @@ impl Daemon {
 
     /// Starts one and waits until it is ready.
     pub fn start(place: Place) -> Self {
-        let mut child = place.coldshoed().spawn().expect("coldshoed");
+        Self::start_with(place, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(place: Place, options: &[&str]) -> Self {
+        let mut child = place.coldshoed().args(options).spawn().expect("coldshoed");
         let pid = Pid::from_child(&child);
         let process = Process {
             pidfd: pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd"),

@@ -230,8 +230,9 @@ async fn open(
     )
     .map_err(|error| argument(&request.camera, error))?;
     verify_forward(forward.as_fd(), &geometry).map_err(bad_segment)?;
-    for buffer in buffers {
-        verify_buffer(buffer.as_fd()).map_err(bad_segment)?;
+    for (index, buffer) in buffers.iter().enumerate() {
+        verify_buffer(buffer.as_fd())
+            .map_err(|error| bad_memory(&format!("buffer {index}"), error))?;
     }
     let nudge = Nudge::map(forward.as_fd(), &geometry).map_err(bad_segment)?;
     let replies = create_return(&geometry).map_err(bad_segment)?;
@@ -405,9 +406,13 @@ fn argument(camera: &str, error: impl std::fmt::Display) -> Trouble {
 }
 
 fn bad_segment(error: SegmentError) -> Trouble {
+    bad_memory("the forward segment", error)
+}
+
+fn bad_memory(which: &str, error: SegmentError) -> Trouble {
     Trouble::new(
         ErrorCode::BadSegment,
-        "the forward segment is refused",
+        format!("{which} is refused"),
         error.to_string(),
         "make it with the client library, or seal SHRINK, GROW, FUTURE_WRITE and SEAL yourself",
     )

@@ -156,7 +156,7 @@ PROBE(count_descriptors)
 	long found = 0;
 	int fd;
 
-	for (fd = 4; fd < 1024; fd++)
+	for (fd = 5; fd < 1024; fd++)
 		found += syscall(SYS_fstat, fd, st) == 0;
 	return found ? found : -EBADF;
 }

@@ -9,7 +9,7 @@ use coldshoe_tests::{
 
 /// Statistics of a frame whose zones all have the same sums and whose cells all have a luminance
 /// of a quarter.
-fn statistics(rgb: [u64; 3]) -> Vec<u8> {
+pub(crate) fn statistics(rgb: [u64; 3]) -> Vec<u8> {
     let cells = 192 * 4;
     let mut statistics = Statistics::empty(1, 64, 48);
     let [r, g, b] = rgb.map(|mean| mean * 4);
@@ -26,7 +26,7 @@ fn statistics(rgb: [u64; 3]) -> Vec<u8> {
     bytes
 }
 
-fn c_module(place: &Place) {
+pub(crate) fn c_module(place: &Place) {
     place.compile("cc", "grey-world", &c_example("grey_world.c"), &[]);
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod buffers;
 mod clients;
 mod daemons;
 mod frames;
@@ -9,6 +10,8 @@ mod jail;
 mod leaving;
 mod limits;
 mod modules;
+mod processors;
 mod segments;
 mod tuning;
 mod verbs;
+mod waiting;

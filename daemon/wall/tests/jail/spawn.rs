@@ -58,7 +58,13 @@ fn manifest() {
         .collect();
     assert_eq!(
         targets,
-        ["0 /dev/null", "1 pipe", "2 pipe", "3 socket", "4 anon_inode"]
+        [
+            "0 /dev/null",
+            "1 pipe",
+            "2 pipe",
+            "3 socket",
+            "4 anon_inode"
+        ]
     );
     assert_eq!(fds[1].1, fds[2].1);
 
