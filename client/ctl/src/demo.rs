@@ -7,6 +7,7 @@ mod daemon;
 mod error;
 mod film;
 mod installation;
+mod latency;
 mod output;
 mod progress;
 mod report;
@@ -206,6 +207,7 @@ fn write(
         after: report::picture(&reel.after)?,
         contact,
         chart,
+        latencies: latency::Latencies::of(&reel.records),
     };
     output.write("report.html", report.page().as_bytes())
 }

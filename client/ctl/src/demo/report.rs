@@ -6,6 +6,7 @@ use coldshoe_camera::Rgb8;
 
 use super::Error;
 use super::canvas::shrink;
+use super::latency::Latencies;
 use super::summary::Section;
 
 const STYLE: &str = include_str!("report.css");
@@ -21,6 +22,7 @@ pub(super) struct Report<'a> {
     pub(super) after: Vec<u8>,
     pub(super) contact: Vec<u8>,
     pub(super) chart: Vec<u8>,
+    pub(super) latencies: Latencies,
 }
 
 /// A picture as the report carries it.
@@ -59,6 +61,7 @@ impl Report<'_> {
             "A column for each part of the film: where the light changes, when the sensor can have \
              followed, and where the part ends.",
         );
+        let latencies = self.latencies.svg();
         let version = env!("CARGO_PKG_VERSION");
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -77,6 +80,7 @@ impl Report<'_> {
              where the scene tells. The round trip runs from handing over a frame's statistics to \
              holding its parameters.</p>\n\
              <h2>Convergence</h2>\n{chart}\
+             <h2>Latency</h2>\n{latencies}\
              <h2>The film</h2>\n{contact}\
              <h2>How the module was confined</h2>\n<div class=\"jail\">\n{jail}</div>\n\
              <p>This is what the kernel told the daemon of the process before the first frame, not \
@@ -141,6 +145,7 @@ mod tests {
             after: b"second".to_vec(),
             contact: b"third".to_vec(),
             chart: b"fourth".to_vec(),
+            latencies: Latencies::of(&[]),
         }
         .page()
     }
