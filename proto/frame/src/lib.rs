@@ -26,6 +26,8 @@
 #[cfg(target_endian = "big")]
 compile_error!("the segments are little-endian: the futex word is the low half of `done`");
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod copy;
 mod forward;
 mod futex;
