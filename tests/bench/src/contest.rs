@@ -104,3 +104,16 @@ pub(crate) fn find(name: &str) -> Result<&'static dyn Contestant> {
         .find(|contestant| contestant.name() == name)
         .ok_or_else(|| anyhow::anyhow!("no contestant is named {name}; --list names them all"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for contestant in ALL {
+            let found = find(contestant.name()).unwrap();
+            assert_eq!(found.about(), contestant.about());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::contest;
-use crate::hotpath::HotPath;
+use crate::hotpath::{self, HotPath};
 use crate::place::{Pace, Placement};
 use crate::plan::{Entry, Scenario};
 use crate::round::Round;
@@ -251,11 +251,10 @@ impl Goal {
 fn counts(path: &HotPath) -> impl Iterator<Item = Verdict> {
     let limits = COUNTS.into_iter().filter(|(of, ..)| *of == path.name);
     limits.map(|(of, figure, at_most)| {
-        let found = match figure {
-            Figure::Allocations => Ok(path.allocations),
-            _ => path.system_calls.clone(),
+        let measured = match figure {
+            Figure::Allocations => Some(path.allocations),
+            _ => path.system_calls,
         };
-        let measured = found.as_ref().ok().copied();
         Verdict {
             row: "hot path of the pipeline, a frame",
             of,
@@ -268,7 +267,81 @@ fn counts(path: &HotPath) -> impl Iterator<Item = Verdict> {
             compared: measured,
             at_most,
             met: measured.map(|count| count <= at_most),
-            why_not_measured: found.err(),
+            why_not_measured: measured
+                .is_none()
+                .then(|| hotpath::NOBODY_COUNTS.to_owned()),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(own: [f64; 3], futex: [f64; 3]) -> Scenario {
+        let entry = |name, figures: [f64; 3]| Entry {
+            name,
+            about: "",
+            rounds: figures
+                .map(|p50_us| Round {
+                    p50_us,
+                    p99_us: p50_us,
+                    client_cpu_us: 1.0,
+                    peer_cpu_us: None,
+                    wall_us: 100.0,
+                    cameras: 1,
+                })
+                .into(),
+        };
+        Scenario {
+            cameras: 1,
+            pace: Pace::HZ_120,
+            placement: OneCpu,
+            frames: 1,
+            entries: vec![entry("frame-4k", own), entry("futex", futex)],
+        }
+    }
+
+    fn of_row(verdicts: &[Verdict], row: &str) -> Vec<Option<bool>> {
+        let same = verdicts.iter().filter(|verdict| verdict.row == row);
+        same.map(|verdict| verdict.met).collect()
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_ratios_of_a_round() {
+        // Medians 20 and 20, ratios 1.0, 0.5 and 1.5 while the machine slows down.
+        let verdicts = judge(&[scenario([10.0, 20.0, 60.0], [10.0, 40.0, 20.0])], &[]);
+        let p50 = verdicts
+            .iter()
+            .find(|verdict| verdict.of == "frame-4k")
+            .unwrap();
+        assert_eq!((p50.measured, p50.compared), (Some(20.0), Some(1.0)));
+        assert_eq!(of_row(&verdicts, p50.row), [Some(true), Some(true)]);
+    }
+
+    #[test]
+    fn a_goal_that_is_missed_says_so() {
+        let verdicts = judge(&[scenario([11.0; 3], [10.0; 3])], &[]);
+        // 1.1: too slow at p50, fast enough at p99.
+        let row = "asleep, 4 KiB both ways";
+        assert_eq!(of_row(&verdicts, row), [Some(false), Some(true)]);
+    }
+
+    #[test]
+    fn what_nobody_measured_is_not_met() {
+        let verdicts = judge(&[scenario([1.0; 3], [1.0; 3])], &[]);
+        // The partner did not take part.
+        let row = "against libcamera's IPC, 4 KiB";
+        assert_eq!(of_row(&verdicts, row), [None, None]);
+        assert!(of_row(&verdicts, "predictive, own CPU").contains(&None));
+    }
+
+    #[test]
+    fn everybody_that_a_goal_is_measured_against_takes_part() {
+        for goal in GOALS {
+            for partner in partners(&[goal.of]) {
+                assert!(contest::find(partner).is_ok(), "{partner}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,14 +12,21 @@ use serde::Serialize;
 use stats_alloc::Region;
 
 use crate::contest::{self, Pair};
-use crate::launch::Launch;
+use crate::launch::{Launch, Peer};
 
 /// Whose hot path is looked at.
 pub(crate) const SUBJECTS: [&str; 2] = ["frame-4k", "frame-awake-4k"];
 
+/// Why system calls may be missing.
+pub(crate) const NOBODY_COUNTS: &str = "strace is not installed";
+
 /// The peer works this long on a frame, so that the pipeline surely sleeps by then, however slow
 /// being watched makes it.
 const WORK: Duration = Duration::from_millis(2);
+/// Between two frames.
+const PAUSE: Duration = Duration::from_millis(1);
+/// The first frames make calls that no other makes.
+const WARM_UP: u64 = 10;
 
 /// Counts a frame.
 #[derive(Serialize)]
@@ -26,33 +34,31 @@ pub(crate) struct HotPath {
     pub(crate) name: &'static str,
     pub(crate) frames: u64,
     pub(crate) allocations: f64,
-    /// None where nothing can count them, and why.
-    pub(crate) system_calls: Result<f64, String>,
+    /// None where nothing can count them.
+    pub(crate) system_calls: Option<f64>,
     /// The same by name.
     pub(crate) by_name: BTreeMap<String, f64>,
 }
 
 /// Counts for the contestant `name`, over so many frames.
 pub(crate) fn count(name: &'static str, frames: u64) -> Result<HotPath> {
-    let mut by_name = BTreeMap::new();
-    let system_calls = match (calls(name, frames)?, calls(name, 0)?) {
-        (Some(with), Some(without)) => {
-            for (call, count) in with {
+    let by_name = calls(name, frames, 0)?
+        .zip(calls(name, 0, frames)?)
+        .map(|(with, without)| {
+            let extra = |(call, count): (String, f64)| {
                 let extra = count - without.get(&call).copied().unwrap_or(0.0);
-                if extra != 0.0 {
-                    by_name.insert(call, extra / frames as f64);
-                }
-            }
-            Ok(by_name.values().sum())
-        }
-        _ => Err("strace is not installed".to_owned()),
-    };
+                (extra != 0.0).then(|| (call, extra / frames as f64))
+            };
+            with.into_iter().filter_map(extra).collect()
+        });
     Ok(HotPath {
         name,
         frames,
         allocations: allocations(name, frames)?,
-        system_calls,
-        by_name,
+        system_calls: by_name
+            .as_ref()
+            .map(|calls: &BTreeMap<_, f64>| calls.values().fold(0.0, |sum, count| sum + count)),
+        by_name: by_name.unwrap_or_default(),
     })
 }
 
@@ -70,27 +76,32 @@ fn allocations(name: &str, frames: u64) -> Result<f64> {
         exchange.trip()?;
     }
     let change = region.change();
-    peer.map_or(Ok(()), |peer| peer.finish())?;
+    peer.map_or(Ok(()), Peer::finish)?;
     Ok((change.allocations + change.reallocations) as f64 / frames as f64)
 }
 
-/// The hidden subcommand `client`: `frames` frames, and nothing is measured.
-pub(crate) fn client(name: &str, frames: u64) -> Result<()> {
+/// The hidden subcommand `client`: some frames to warm up, then `frames` more, a pause before each
+/// so that a worker that sleeps is asleep by then, then `idle` pauses without a frame.
+pub(crate) fn client(name: &str, frames: u64, idle: u64) -> Result<()> {
     let launch = Launch {
-        trips: frames,
+        trips: WARM_UP + frames,
         cpu: None,
         work: WORK,
     };
     let Pair { mut exchange, peer } = contest::find(name)?.open(&launch)?;
-    for _ in 0..frames {
+    for _ in 0..launch.trips {
+        thread::sleep(PAUSE);
         exchange.trip()?;
     }
-    peer.map_or(Ok(()), |peer| peer.finish())
+    for _ in 0..idle {
+        thread::sleep(PAUSE);
+    }
+    peer.map_or(Ok(()), Peer::finish)
 }
 
-/// System calls of the pipeline's thread in a run of `frames` frames, by name; the peer's are not
-/// among them. None without strace.
-fn calls(name: &str, frames: u64) -> Result<Option<BTreeMap<String, f64>>> {
+/// System calls of the pipeline's thread in such a run, by name; the peer's are not among them.
+/// None without strace.
+fn calls(name: &str, frames: u64, idle: u64) -> Result<Option<BTreeMap<String, f64>>> {
     let dir = tempfile::tempdir()?;
     let log = dir.path().join("calls");
     let mut strace = Command::new("strace");
@@ -100,6 +111,7 @@ fn calls(name: &str, frames: u64) -> Result<Option<BTreeMap<String, f64>>> {
         .arg(std::env::current_exe()?)
         .args(["client", name])
         .arg(format!("--trips={frames}"))
+        .arg(format!("--idle={idle}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     match strace.status() {

@@ -102,10 +102,6 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// CPU time so far; not known on a kernel without /proc/PID/schedstat.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let mut text = [0; 64];

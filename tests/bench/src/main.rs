@@ -74,6 +74,8 @@ struct Part {
     cpu: Option<usize>,
     #[arg(long, default_value_t = 0)]
     work_us: u64,
+    #[arg(long, default_value_t = 0)]
+    idle: u64,
 }
 
 fn main() -> Result<()> {
@@ -87,7 +89,7 @@ fn main() -> Result<()> {
             };
             contest::find(&part.contestant)?.serve(Seat::take(&launch)?)
         }
-        Some(Role::Client(part)) => hotpath::client(&part.contestant, part.trips),
+        Some(Role::Client(part)) => hotpath::client(&part.contestant, part.trips, part.idle),
         None if options.list => {
             for contestant in contest::ALL {
                 println!("{:20} {}", contestant.name(), contestant.about());
@@ -127,7 +129,7 @@ fn measure(options: &Options) -> Result<()> {
     let subjects = hotpath::SUBJECTS
         .into_iter()
         .filter(|name| names.contains(name));
-    let frames = if options.quick { 50 } else { 500 };
+    let frames = if options.quick { 50 } else { 300 };
     let hot_paths: Vec<_> = subjects
         .map(|name| hotpath::count(name, frames))
         .collect::<Result<_>>()?;

@@ -6,7 +6,7 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
 use crate::goals::{Against, Figure, Verdict};
-use crate::hotpath::HotPath;
+use crate::hotpath::{self, HotPath};
 use crate::place::Cpus;
 use crate::plan::{Entry, Scenario};
 use crate::round::Round;
@@ -124,6 +124,7 @@ fn print_scenario(scenario: &Scenario) {
         "p50 × spin",
         "CPU µs a frame",
         "CPU % of a core",
+        "of it, pipeline",
     ]);
     for entry in entries {
         let times = |name: &str, of: fn(&Round) -> f64| {
@@ -140,14 +141,15 @@ fn print_scenario(scenario: &Scenario) {
             number(times("spin", |round| round.p50_us), 2),
             number(figure(Round::cpu_us), 2),
             percent(figure(Round::share)),
+            percent(figure(|round| Some(round.client_share()))),
         ]);
     }
     println!("{table}");
 }
 
 fn print_hot_path(path: &HotPath) {
-    let calls = match &path.system_calls {
-        Ok(all) => {
+    let calls = match path.system_calls {
+        Some(all) => {
             let named = path
                 .by_name
                 .iter()
@@ -157,7 +159,7 @@ fn print_hot_path(path: &HotPath) {
                 named.collect::<Vec<_>>().join(", ")
             )
         }
-        Err(why) => format!("system calls not counted: {why}"),
+        None => format!("system calls not counted: {}", hotpath::NOBODY_COUNTS),
     };
     let HotPath {
         name,

@@ -31,7 +31,7 @@ pub(crate) struct Setup {
 pub(crate) struct Round {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// CPU time of the measured side.
+    /// CPU time of the measured side, without the sleep to the next frame.
     pub(crate) client_cpu_us: f64,
     /// CPU time of the peer, where the kernel tells.
     pub(crate) peer_cpu_us: Option<f64>,
@@ -192,20 +192,23 @@ impl<'a> Camera<'a> {
             Some(peer) => Peer::cpu(peer),
             None => Some(Duration::ZERO),
         };
-        let (client_before, peer_before) = (place::thread_cpu(), spent(peer));
+        let mut clock = ClientClock::start(pace);
+        let peer_before = spent(peer);
         let begin = Instant::now();
         for _ in 0..self.frames {
             ticker.wait();
+            clock.trip_begins();
             let start = Instant::now();
             exchange.trip()?;
             let end = Instant::now();
+            clock.trip_ends();
             trips.push(end - start);
             if end - begin > limit {
                 break;
             }
         }
         let wall = begin.elapsed();
-        let client_cpu = place::thread_cpu() - client_before;
+        let client_cpu = clock.stop();
         let peer_cpu = spent(peer)
             .zip(peer_before)
             .map(|(after, before)| after - before);
@@ -215,5 +218,75 @@ impl<'a> Camera<'a> {
             peer_cpu,
             wall,
         })
+    }
+}
+
+/// CPU time of the measured thread. What it spends on sleeping until the next frame is the camera's
+/// doing and not the exchange's: with a pace, only trips count. Back to back everything does, for
+/// asking before and after would take longer than a trip may.
+enum ClientClock {
+    Whole { since: Duration },
+    Trips { spent: Duration, since: Duration },
+}
+
+impl ClientClock {
+    fn start(pace: Pace) -> Self {
+        let since = place::thread_cpu();
+        match pace {
+            Pace::BackToBack => Self::Whole { since },
+            Pace::Hz(_) => Self::Trips {
+                spent: Duration::ZERO,
+                since,
+            },
+        }
+    }
+
+    fn trip_begins(&mut self) {
+        if let Self::Trips { since, .. } = self {
+            *since = place::thread_cpu();
+        }
+    }
+
+    fn trip_ends(&mut self) {
+        if let Self::Trips { spent, since } = self {
+            *spent += place::thread_cpu() - *since;
+        }
+    }
+
+    fn stop(self) -> Duration {
+        match self {
+            Self::Whole { since } => place::thread_cpu() - since,
+            Self::Trips { spent, .. } => spent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle_of_any_order() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0]), Some(3.0));
+    }
+
+    #[test]
+    fn figures_pool_the_cameras_and_count_a_frame() {
+        let us = Duration::from_micros;
+        let camera = |trips: &[u64]| Seen {
+            trips: trips.iter().map(|trip| us(*trip)).collect(),
+            client_cpu: us(20),
+            peer_cpu: Some(us(10)),
+            wall: us(200),
+        };
+        let round = figures(&[camera(&[1, 9]), camera(&[5, 2])], 2);
+        assert_eq!((round.p50_us, round.p99_us), (2.0, 5.0));
+        assert_eq!(round.cpu_us(), Some(15.0));
+        assert_eq!(round.wall_us, 100.0);
+        // 60 µs in 200: two cameras run at the same time.
+        assert_eq!(round.share(), Some(0.3));
+        assert_eq!(round.client_share(), 0.2);
     }
 }

@@ -3,8 +3,11 @@
 //! Payloads are loaned, written in full and copied out in full, so that both sides hold private
 //! memory at the end, as they do on the frame path.
 
+use std::fs;
 use std::hint::spin_loop;
-use std::process;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use iceoryx2::node::NodeBuilder;
@@ -13,10 +16,11 @@ use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::server::Server;
 use iceoryx2::prelude::{
-    Config, FileName, LogLevel, Node, SemanticString, ServiceName, SignalHandlingMode, ipc,
-    set_log_level,
+    Config, LogLevel, Node, SemanticString, ServiceName, SignalHandlingMode, ipc, set_log_level,
 };
 use iceoryx2::service::port_factory::{event, request_response};
+
+use tempfile::TempDir;
 
 use super::{check, stamp};
 use crate::contest::{Contestant, Exchange, Kind, Pair, SMALL};
@@ -44,7 +48,8 @@ impl Iceoryx {
     };
 }
 
-/// Services of one pair, named after the peer's process. Either side may come first.
+/// Services of one pair, in a directory of their own: apart from every other user of iceoryx2 on
+/// this machine. Either side may come first.
 struct Services {
     frames: RequestResponse,
     question: Event,
@@ -53,11 +58,11 @@ struct Services {
 }
 
 impl Services {
-    fn new(peer: u32) -> Result<Self> {
+    fn new(dir: &Path) -> Result<Self> {
         set_log_level(LogLevel::Error);
         let mut config = Config::default();
-        // Apart from every other user of iceoryx2 on this machine.
-        config.global.prefix = FileName::new(format!("coldshoe_bench_{peer}_").as_bytes())?;
+        let root = iceoryx2::prelude::Path::new(dir.as_os_str().as_bytes())?;
+        config.global.set_root_path(&root);
         let node = NodeBuilder::new()
             .config(&config)
             .signal_handling_mode(SignalHandlingMode::Disabled)
@@ -120,6 +125,8 @@ struct Pipeline {
     client: Client<ipc::Service, [u8], (), [u8], ()>,
     bells: Option<Bells>,
     _services: Services,
+    /// Goes last, with whatever the library left there.
+    _dir: TempDir,
     stats: Vec<u8>,
     params: Vec<u8>,
     seq: u64,
@@ -139,8 +146,10 @@ impl Contestant for Iceoryx {
     }
 
     fn open(&self, launch: &Launch) -> Result<Pair> {
-        let peer = launch.peer(self, &[])?;
-        let services = Services::new(peer.id())?;
+        let dir = tempfile::tempdir()?;
+        let fd = fs::File::open(dir.path())?;
+        let peer = launch.peer(self, &[fd.as_fd()])?;
+        let services = Services::new(dir.path())?;
         let pipeline = Pipeline {
             client: services
                 .frames
@@ -149,6 +158,7 @@ impl Contestant for Iceoryx {
                 .create()?,
             bells: Bells::new(self.kind, &services.answer, &services.question)?,
             _services: services,
+            _dir: dir,
             stats: vec![2; SMALL],
             params: vec![0; SMALL],
             seq: 0,
@@ -156,8 +166,10 @@ impl Contestant for Iceoryx {
         Ok(Pair::new(pipeline, peer))
     }
 
-    fn serve(&self, seat: Seat) -> Result<()> {
-        let services = Services::new(process::id())?;
+    fn serve(&self, mut seat: Seat) -> Result<()> {
+        let dir = seat.fd()?;
+        let name = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()))?;
+        let services = Services::new(&name)?;
         let server: Server<ipc::Service, [u8], (), [u8], ()> = services
             .frames
             .server_builder()
