@@ -95,6 +95,7 @@ pub(crate) static ALL: &[&dyn Contestant] = &[
     &Inline::FRAME_LARGE,
     &flood::Silence,
     &flood::Flood,
+    &flood::Naive,
 ];
 
 /// The contestant of a name.

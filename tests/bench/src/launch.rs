@@ -1,11 +1,11 @@
 //! Peers are processes: this program again, with a socket as its standard input.
 //!
-//! Descriptors for the peer travel over that socket. The peer keeps it as descriptor 3, where the
-//! profiles of the jail know the control socket of a worker.
+//! Descriptors for the peer travel over that socket. The peer keeps it as its first descriptor
+//! beyond the standard ones, where the profiles of the jail know the control socket of a worker.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::str;
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Drop for Peer {
 
 /// What a peer finds in its own process.
 pub(crate) struct Seat {
-    /// The socket to the measuring process, as descriptor 3.
+    /// The socket to the measuring process.
     pub(crate) control: OwnedFd,
     fds: std::vec::IntoIter<OwnedFd>,
     pub(crate) trips: u64,
@@ -143,11 +143,6 @@ impl Seat {
             place::pin(cpu)?;
         }
         let control = std::io::stdin().as_fd().try_clone_to_owned()?;
-        ensure!(
-            control.as_raw_fd() == coldshoe_jail::FD_CONTROL,
-            "descriptor {} is taken by something that this program inherited",
-            coldshoe_jail::FD_CONTROL
-        );
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];

@@ -187,7 +187,7 @@ fn goals(verdicts: &[Verdict]) -> Table {
             of,
             figure,
             against,
-            cameras,
+            cameras: _,
             pace,
             placement,
             measured,
@@ -196,10 +196,6 @@ fn goals(verdicts: &[Verdict]) -> Table {
             met,
             why_not_measured,
         } = verdict;
-        let row = match cameras {
-            1 => (*row).to_owned(),
-            _ => format!("{cameras} {row}"),
-        };
         let place = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         let outcome = match met {
             Some(true) => "met".to_owned(),
@@ -207,7 +203,7 @@ fn goals(verdicts: &[Verdict]) -> Table {
             None => why_not_measured.clone().unwrap_or_default(),
         };
         table.add_row([
-            row,
+            (*row).to_owned(),
             (*of).to_owned(),
             place(pace.map(|pace| pace.to_string())),
             place(placement.map(|placement| placement.to_string())),

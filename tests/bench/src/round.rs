@@ -75,7 +75,7 @@ struct Seen {
 /// Runs one round of `contestant`.
 pub(crate) fn run(contestant: &dyn Contestant, setup: &Setup, cpus: &Cpus) -> Result<Round> {
     let (ready, readies) = sync_channel(setup.cameras as usize);
-    let seen: Result<Vec<Seen>> = thread::scope(|scope| {
+    let seen: Result<Vec<Option<Seen>>> = thread::scope(|scope| {
         let cameras: Vec<_> = (0..setup.cameras)
             .map(|number| {
                 let (go, goes) = sync_channel(1);
@@ -92,7 +92,7 @@ pub(crate) fn run(contestant: &dyn Contestant, setup: &Setup, cpus: &Cpus) -> Re
         let all = readies.iter().take(cameras.len()).count() == cameras.len();
         let mut seen = Vec::new();
         for (_, go) in cameras.iter().filter(|_| all) {
-            // Fails for a camera that has ended, whose own error says more.
+            // Fails for a camera that has ended, and says why when it is joined.
             let _ = go.send(());
         }
         for (camera, go) in cameras {
@@ -106,6 +106,7 @@ pub(crate) fn run(contestant: &dyn Contestant, setup: &Setup, cpus: &Cpus) -> Re
         seen.into_iter().collect()
     });
     let seen = seen.with_context(|| format!("{} ({setup:?})", contestant.name()))?;
+    let seen: Vec<Seen> = seen.into_iter().flatten().collect();
     Ok(figures(&seen, setup.cameras))
 }
 
@@ -165,10 +166,13 @@ impl<'a> Camera<'a> {
         })
     }
 
-    fn run(mut self, number: u32, ready: SyncSender<()>, go: Receiver<()>) -> Result<Seen> {
+    /// Measures once all cameras are ready; nothing if one of them failed, which says why itself.
+    fn run(mut self, number: u32, ready: SyncSender<()>, go: Receiver<()>) -> Result<Option<Seen>> {
         ready.send(())?;
         drop(ready);
-        go.recv().context("another camera failed")?;
+        if go.recv().is_err() {
+            return Ok(None);
+        }
         let seen = self.measure(number)?;
         let complete = seen.trips.len() as u64 == self.frames && !self.hostile;
         let Pair { mut exchange, peer } = self.pair;
@@ -176,7 +180,7 @@ impl<'a> Camera<'a> {
             exchange.trip()?;
             peer.finish()?;
         }
-        Ok(seen)
+        Ok(Some(seen))
     }
 
     fn measure(&mut self, number: u32) -> Result<Seen> {

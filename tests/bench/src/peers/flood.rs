@@ -1,10 +1,16 @@
 //! A worker that answers nothing, and one that instead rings the pipeline's futex as fast as it
 //! can. Every frame ends at its deadline; what is measured is the pipeline's CPU time until then.
+//! The control is a pipeline that listens to every wake: the same flood takes all of its CPU.
 
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Result, ensure};
+use coldshoe_frame::bench::Words;
 use coldshoe_frame::{Wake, monotonic_ns};
+use rustix::thread::futex::{Flags, wait_bitset, wake};
+use rustix::time::Timespec;
 
 use super::path::{Pipeline, SLOTS, Worker};
 use crate::contest::{Contestant, Exchange, Kind, Pair, SMALL};
@@ -95,6 +101,57 @@ impl Exchange for Client {
         let seq = self.pipeline.submit(&self.stats, deadline_ns)?;
         let wake = self.pipeline.sleep(seq, deadline_ns);
         ensure!(wake == Wake::Deadline, "a false answer was taken");
+        Ok(())
+    }
+}
+
+/// Listens to every wake until the deadline.
+pub(crate) struct Naive;
+
+struct NaiveClient(Words);
+
+impl Contestant for Naive {
+    fn name(&self) -> &'static str {
+        "flood-naive"
+    }
+
+    fn about(&self) -> &'static str {
+        "the same flood, every wake listened to"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Hostile
+    }
+
+    fn open(&self, launch: &Launch) -> Result<Pair> {
+        let (words, fd) = Words::create()?;
+        let peer = launch.peer(self, &[fd.as_fd()])?;
+        Ok(Pair::new(NaiveClient(words), peer))
+    }
+
+    fn serve(&self, mut seat: Seat) -> Result<()> {
+        let words = Words::map(seat.fd()?.as_fd())?;
+        seat.ready()?;
+        loop {
+            words.answer().fetch_add(1, SeqCst);
+            wake(words.answer(), Flags::empty(), 1)?;
+        }
+    }
+}
+
+impl Exchange for NaiveClient {
+    fn trip(&mut self) -> Result<()> {
+        let deadline_ns = monotonic_ns() + DEADLINE_NS;
+        let until = Timespec {
+            tv_sec: (deadline_ns / 1_000_000_000) as i64,
+            tv_nsec: (deadline_ns % 1_000_000_000) as _,
+        };
+        let word = self.0.answer();
+        while monotonic_ns() < deadline_ns {
+            let seen = word.load(SeqCst);
+            // Whatever ends it, the clock decides.
+            let _ = wait_bitset(word, Flags::empty(), seen, Some(&until), NonZeroU32::MAX);
+        }
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ impl Contestant for Frame {
     fn serve(&self, mut seat: Seat) -> Result<()> {
         let mut worker = Worker::new(self.stats, &[seat.fd()?, seat.fd()?])?;
         if self.walls == Walls::Filters {
-            jail::enter()?;
+            jail::enter(&seat.control)?;
         }
         seat.ready()?;
         let mut answered = 0;
