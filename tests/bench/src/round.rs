@@ -189,7 +189,7 @@ impl<'a> Camera<'a> {
         // Cameras are not in step with each other.
         let phase = pace.period() * number / self.setup.cameras;
         // Two sides that spin on the same CPU would take minutes.
-        let limit = Duration::from_secs(2) + 2 * pace.period() * self.frames as u32;
+        let limit = Duration::from_secs(1) + 2 * pace.period() * self.frames as u32;
         let mut trips = Vec::with_capacity(self.frames as usize);
         let mut ticker = Ticker::new(pace, phase);
         let spent = |peer: &Option<_>| match peer {
