@@ -13,6 +13,8 @@ OUT     ?= $(TARGET)/demo-output
 FRAMES  ?=
 MODULE  ?=
 
+BENCH   ?=
+
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
 STAGE    := $(TARGET)/demo
 
@@ -42,10 +44,11 @@ hostile:
 	$(CARGO) build --locked --release -p coldshoe-hostile --bins --examples
 	$(CARGO) run --locked --release -q -p coldshoe-hostile
 
+# make bench BENCH=--quick shows in seconds that everything works; BENCH=--help says what else.
 bench:
 	@echo "==> Measuring (release); ratios are against baselines of the same run"
 	$(CARGO) build --locked --release --workspace
-	$(CARGO) run --locked --release -q -p coldshoe-bench
+	$(CARGO) run --locked --release -q -p coldshoe-bench -- $(BENCH)
 	$(CARGO) test --locked --release -q -p coldshoe-wall --test jail -- measure
 
 check:

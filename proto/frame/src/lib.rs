@@ -27,6 +27,8 @@
 compile_error!("the segments are little-endian: the futex word is the low half of `done`");
 
 mod bell;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod buffer;
 mod copy;
 mod forward;

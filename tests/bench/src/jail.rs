@@ -1,27 +1,25 @@
-//! The system call filter of a worker, on a thread of this program.
+//! The system call filter of a worker, on a process of this program.
 //!
-//! It is all that a jail adds to a call that a running worker makes. Nobody listens to the gate
+//! They are all that a jail adds to a call that a running worker makes. Nobody listens to the gate
 //! here: what it would ask about is answered ENOSYS, and the frame path asks nothing.
 
-use coldshoe_jail::{Arch, Profile};
+use anyhow::{Context, Result};
+use coldshoe_jail::{Arch, Profile, SockFilter};
 use seccompiler::{BpfProgram, apply_filter, sock_filter};
 
 /// Puts the filter of `single` on the calling thread, for good.
-pub(crate) fn enter() {
-    let arch = Arch::host().expect("an architecture with profiles");
-    let program = Profile::builtin("single")
-        .expect("a sound profile")
-        .compile(arch)
-        .expect("a profile that compiles");
-    let program: BpfProgram = program
-        .instructions()
-        .iter()
-        .map(|i| sock_filter {
-            code: i.code,
-            jt: i.jt,
-            jf: i.jf,
-            k: i.k,
-        })
-        .collect();
-    apply_filter(&program).expect("a kernel with seccomp");
+pub(crate) fn enter() -> Result<()> {
+    let arch = Arch::host().context("this architecture has no profiles")?;
+    let program = Profile::builtin("single")?.compile(arch)?;
+    let program: BpfProgram = program.instructions().iter().map(instruction).collect();
+    apply_filter(&program).context("the kernel refused the filter")
+}
+
+fn instruction(i: &SockFilter) -> sock_filter {
+    sock_filter {
+        code: i.code,
+        jt: i.jt,
+        jf: i.jf,
+        k: i.k,
+    }
 }

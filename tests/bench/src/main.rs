@@ -1,116 +1,151 @@
-//! `make bench`: the frame path as ratios against a baseline of the same run.
+//! `make bench`: the frame path as ratios against baselines of the same run.
 //!
-//! Both sides sleep between frames and are woken by a futex, which is the limit of a sleeping peer.
-//! Rounds of baseline and frame path are interleaved, because the machine's own speed drifts; each
-//! figure is the median over rounds, each ratio the median of the ratios of a round.
+//! A peer is a process of its own: this program again (`launch.rs`). Contestants (`contest.rs`)
+//! take turns, round by round, at every pace and placement (`plan.rs`); a figure is the median over
+//! rounds, a ratio the median of the ratios of a round. At the end the goals of the frame path are
+//! held against what was measured (`goals.rs`).
 #![forbid(unsafe_code)]
 
-mod baseline;
+mod contest;
+mod goals;
+mod hotpath;
 mod jail;
-mod path;
+mod launch;
+mod peers;
+mod place;
+mod plan;
+mod report;
+mod round;
 
-use std::time::Duration;
+use std::alloc::System;
+use std::time::{Duration, Instant};
 
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use path::Worker;
+use launch::{Launch, Seat};
+use place::Cpus;
+use plan::Length;
+use report::{Machine, Report};
 
-/// How fast frames follow each other.
-struct Pace {
-    name: &'static str,
-    pause: Duration,
-    frames: usize,
-    rounds: usize,
+/// Counts what the hot path allocates.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Measures the frame path against baselines of the same run
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Options {
+    /// Measure little, to see that everything works: under 20 seconds
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON document instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Measure only contestants whose name contains NAME, and whom they are compared with;
+    /// may be repeated
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Name the contestants and measure nothing
+    #[arg(long)]
+    list: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
 }
 
-const PACES: [Pace; 2] = [
-    Pace {
-        name: "back to back",
-        pause: Duration::ZERO,
-        frames: 2_000,
-        rounds: 15,
-    },
-    Pace {
-        name: "120 Hz",
-        pause: Duration::from_micros(8_333),
-        frames: 120,
-        rounds: 9,
-    },
-];
-
-/// Round trips of one round.
-struct Round {
-    p50: Duration,
-    p99: Duration,
+/// What this program does when it has started itself.
+#[derive(Subcommand)]
+enum Role {
+    /// The peer of a contestant
+    #[command(hide = true)]
+    Peer(Part),
+    /// A contestant's measured side, for somebody who watches its system calls
+    #[command(hide = true)]
+    Client(Part),
 }
 
-impl Round {
-    fn of(mut trips: Vec<Duration>) -> Self {
-        trips.sort_unstable();
-        let at = |share: f64| trips[((trips.len() - 1) as f64 * share) as usize];
-        Self {
-            p50: at(0.5),
-            p99: at(0.99),
-        }
-    }
+#[derive(Args)]
+struct Part {
+    contestant: String,
+    #[arg(long)]
+    trips: u64,
+    #[arg(long)]
+    cpu: Option<usize>,
+    #[arg(long, default_value_t = 0)]
+    work_us: u64,
+    #[arg(long, default_value_t = 0)]
+    idle: u64,
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn main() {
-    for Pace {
-        name,
-        pause,
-        frames,
-        rounds,
-    } in PACES
-    {
-        let (mut raw, mut free, mut filtered) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            raw.push(Round::of(baseline::futex(frames, pause)));
-            free.push(Round::of(path::frames(frames, pause, Worker::Free)));
-            filtered.push(Round::of(path::frames(frames, pause, Worker::Filtered)));
-        }
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_header([
-            name,
-            "p50 µs",
-            "p99 µs",
-            "p50 × futex",
-            "p99 × futex",
-            "p50 × free",
-        ]);
-        let rows = [
-            ("raw futex ping-pong", &raw),
-            ("frame path, 4 KiB both ways", &free),
-            ("the same under the jail's filter", &filtered),
-        ];
-        for (what, rows) in rows {
-            let figure =
-                |of: fn(&Round) -> Duration| median(rows.iter().map(|r| of(r).as_secs_f64() * 1e6));
-            let ratio = |of: fn(&Round) -> Duration, to: &[Round]| {
-                median(
-                    rows.iter()
-                        .zip(to)
-                        .map(|(r, b)| of(r).as_secs_f64() / of(b).as_secs_f64()),
-                )
+fn main() -> Result<()> {
+    let options = Options::parse();
+    match options.role {
+        Some(Role::Peer(part)) => {
+            let launch = Launch {
+                trips: part.trips,
+                cpu: part.cpu,
+                work: Duration::from_micros(part.work_us),
             };
-            table.add_row([
-                what.to_owned(),
-                format!("{:.1}", figure(|r| r.p50)),
-                format!("{:.1}", figure(|r| r.p99)),
-                format!("{:.2}", ratio(|r| r.p50, &raw)),
-                format!("{:.2}", ratio(|r| r.p99, &raw)),
-                format!("{:.3}", ratio(|r| r.p50, &free)),
-            ]);
+            contest::find(&part.contestant)?.serve(Seat::take(&launch)?)
         }
-        println!("{table}");
-        println!(
-            "{rounds} interleaved rounds of {frames} round trips, both sides asleep, unpinned\n"
-        );
+        Some(Role::Client(part)) => hotpath::client(&part.contestant, part.trips, part.idle),
+        None if options.list => {
+            for contestant in contest::ALL {
+                println!("{:20} {}", contestant.name(), contestant.about());
+            }
+            Ok(())
+        }
+        None => measure(&options),
     }
+}
+
+/// Names that `only` asks for, and those they are compared with.
+fn wanted(only: &[String]) -> Result<Vec<&'static str>> {
+    let all = contest::ALL.iter().map(|contestant| contestant.name());
+    let mut names: Vec<_> = all
+        .filter(|name| only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
+        .collect();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "no contestant's name contains {only:?}; --list names them"
+    );
+    names.extend(goals::partners(&names));
+    names.extend(["futex", "spin"]);
+    Ok(names)
+}
+
+fn measure(options: &Options) -> Result<()> {
+    let begin = Instant::now();
+    let names = wanted(&options.only)?;
+    let cpus = Cpus::of_this_process()?;
+    let machine = Machine::this(cpus.clone());
+    let length = if options.quick {
+        Length::Quick
+    } else {
+        Length::Full
+    };
+    let scenarios = plan::measure(length, &cpus, |name| names.contains(&name))?;
+    let subjects = hotpath::SUBJECTS
+        .into_iter()
+        .filter(|name| names.contains(name));
+    let frames = if options.quick { 50 } else { 300 };
+    let hot_paths: Vec<_> = subjects
+        .map(|name| hotpath::count(name, frames))
+        .collect::<Result<_>>()?;
+    let report = Report {
+        goals: goals::judge(&scenarios, &hot_paths),
+        machine,
+        quick: options.quick,
+        seconds: begin.elapsed().as_secs_f64(),
+        scenarios,
+        hot_paths,
+    };
+    if options.json {
+        serde_json::to_writer_pretty(std::io::stdout().lock(), &report)?;
+        println!();
+    } else {
+        report.print();
+    }
+    Ok(())
 }
