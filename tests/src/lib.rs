@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod daemon;
+mod impostor;
 mod library;
 mod log;
 mod place;
@@ -20,6 +21,7 @@ pub mod rules;
 mod session;
 
 pub use daemon::Daemon;
+pub use impostor::{Peer, attacked};
 pub use library::Library;
 pub use log::Log;
 pub use place::{Place, built, c_example};

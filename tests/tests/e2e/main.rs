@@ -6,6 +6,7 @@ mod buffers;
 mod clients;
 mod daemons;
 mod frames;
+mod hostile_worker;
 mod jail;
 mod leaving;
 mod limits;
