@@ -124,20 +124,21 @@ fn serve(client: &OwnedFd, geometry: &Geometry, start: impl Fn([OwnedFd; 3]) -> 
     while let Ok(Received { message, fds }) =
         receiver.recv::<Envelope>(client.as_fd(), RecvFlags::empty())
     {
-        let (body, fds): (Body, _) = match message.body.expect("the codec lets nothing else through") {
-            Body::Hello(_) => (Hello::offer(&[], "impostor").into(), Vec::new()),
-            Body::OpenSession(_) => {
-                let forward = fds.into_iter().next().expect("the codec counts them");
-                let back = create_return(geometry).expect("a segment");
-                let bell = create_bell().expect("a bell");
-                let copy = |fd: &OwnedFd| fd.try_clone().expect("a descriptor");
-                let pid = start([forward, copy(&back), copy(&bell)]);
-                let number = Pid::from_raw(pid.cast_signed()).expect("a process");
-                let pidfd = pidfd_open(number, PidfdFlags::empty()).expect("our own child");
-                (opened(pid).into(), vec![back, pidfd, bell])
-            }
-            _ => (Done { session: 1 }.into(), Vec::new()),
-        };
+        let (body, fds): (Body, _) =
+            match message.body.expect("the codec lets nothing else through") {
+                Body::Hello(_) => (Hello::offer(&[], "impostor").into(), Vec::new()),
+                Body::OpenSession(_) => {
+                    let forward = fds.into_iter().next().expect("the codec counts them");
+                    let back = create_return(geometry).expect("a segment");
+                    let bell = create_bell().expect("a bell");
+                    let copy = |fd: &OwnedFd| fd.try_clone().expect("a descriptor");
+                    let pid = start([forward, copy(&back), copy(&bell)]);
+                    let number = Pid::from_raw(pid.cast_signed()).expect("a process");
+                    let pidfd = pidfd_open(number, PidfdFlags::empty()).expect("our own child");
+                    (opened(pid).into(), vec![back, pidfd, bell])
+                }
+                _ => (Done { session: 1 }.into(), Vec::new()),
+            };
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let answer: Envelope = Envelope::new(message.serial, body);
         if send(client.as_fd(), &answer, &fds).is_err() {

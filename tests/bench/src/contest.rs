@@ -1,15 +1,14 @@
 //! Who takes part.
 //!
 //! To add a contestant, write a module under `peers/` and name it in [`ALL`]; goals that name it
-//! (`goals.rs`) are measured from then on. Three names are waited for there and have no contestant
-//! yet: `frame-predictive-4k`, `frame-async-4k` and `session-4k`.
+//! (`goals.rs`) are measured from then on.
 
 use anyhow::Result;
 
 use crate::launch::{Launch, Peer, Seat};
 use crate::peers::{
     direct::Inline, eventfd::Eventfd, flood, frame::Frame, futex::Futex, iceoryx::Iceoryx,
-    libcamera::Libcamera, seqpacket::Seqpacket, spin::Spin,
+    libcamera::Libcamera, seqpacket::Seqpacket, session::Session, spin::Spin,
 };
 
 /// Size of small statistics and of parameters, in bytes.
@@ -24,6 +23,8 @@ pub(crate) enum Kind {
     Asleep,
     /// On their CPUs: not measured where both share one.
     Awake,
+    /// Awake when a frame is due: with a pace, and a CPU each.
+    Predictive,
     /// Not at all: there is no other side.
     Inline,
     /// The peer is an enemy; every frame ends at its deadline.
@@ -87,6 +88,9 @@ pub(crate) static ALL: &[&dyn Contestant] = &[
     &Frame::LARGE,
     &Frame::LARGE_JAILED,
     &Frame::AWAKE,
+    &Session::CALL,
+    &Session::TOKIO,
+    &Session::PREDICTIVE,
     &Inline::TRUSTING_SMALL,
     &Inline::DIRECT_SMALL,
     &Inline::FRAME_SMALL,

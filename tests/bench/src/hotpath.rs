@@ -15,7 +15,7 @@ use crate::contest::{self, Pair};
 use crate::launch::{Launch, Peer};
 
 /// Whose hot path is looked at.
-pub(crate) const SUBJECTS: [&str; 2] = ["frame-4k", "frame-awake-4k"];
+pub(crate) const SUBJECTS: [&str; 3] = ["frame-4k", "frame-awake-4k", "session-4k"];
 
 /// Why system calls may be missing.
 pub(crate) const NOBODY_COUNTS: &str = "strace is not installed";

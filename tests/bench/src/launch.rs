@@ -18,7 +18,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 
 use crate::contest::Contestant;
 use crate::place;
@@ -56,22 +56,18 @@ impl Launch {
             .stdout(Stdio::null());
         let child = command.spawn().context("cannot start a peer")?;
         // From here on the peer is ended whatever happens.
-        let mut peer = Peer {
-            child,
-            name: contestant.name(),
-            spent: None,
-            control: ours,
-        };
-        let path = format!("/proc/{}/schedstat", peer.child.id());
-        peer.spent = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+        let mut peer = Peer::adopt(child, contestant.name());
+        peer.ends = true;
+        peer.spent = spent(peer.child.id());
         drop(command);
-        send_fds(&peer.control, fds)?;
+        send_fds(&ours, fds)?;
         let mut ready = [0];
-        let (len, _) = recv(&peer.control, &mut ready, RecvFlags::empty())?;
+        let (len, _) = recv(&ours, &mut ready, RecvFlags::empty())?;
         if len == 0 {
             let status = peer.child.wait()?;
             bail!("the peer {} did not start: {status}", peer.name);
         }
+        peer.control = Some(ours);
         Ok(peer)
     }
 }
@@ -97,11 +93,39 @@ pub(crate) struct Peer {
     name: &'static str,
     /// The kernel's account of its CPU time.
     spent: Option<OwnedFd>,
-    /// Kept open: a worker that has lost its daemon does not sleep.
-    control: OwnedFd,
+    /// Whether it ends by itself after its last frame.
+    ends: bool,
+    /// Kept open as long as it runs.
+    control: Option<OwnedFd>,
+}
+
+/// The kernel's account of a process.
+fn spent(pid: u32) -> Option<OwnedFd> {
+    let path = format!("/proc/{pid}/schedstat");
+    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 impl Peer {
+    /// Takes over a process that was started otherwise; it is ended when its work is done.
+    pub(crate) fn adopt(child: Child, name: &'static str) -> Self {
+        Self {
+            child,
+            name,
+            spent: None,
+            ends: false,
+            control: None,
+        }
+    }
+
+    /// The work is done by another process, which stays on `cpu`.
+    pub(crate) fn watch(mut self, pid: u32, cpu: Option<usize>) -> Result<Self> {
+        self.spent = spent(pid);
+        cpu.map_or(Ok(()), |cpu| {
+            place::pin_process(Pid::from_raw(pid.cast_signed()), cpu)
+        })?;
+        Ok(self)
+    }
+
     /// CPU time so far; not known on a kernel without /proc/PID/schedstat.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let mut text = [0; 64];
@@ -112,6 +136,9 @@ impl Peer {
 
     /// Waits for a peer that has answered all its frames.
     pub(crate) fn finish(mut self) -> Result<()> {
+        if !self.ends {
+            return Ok(());
+        }
         let status = self.child.wait()?;
         ensure!(status.success(), "the peer {} failed: {status}", self.name);
         Ok(())

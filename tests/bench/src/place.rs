@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::Pid;
 use rustix::thread::{
     ClockId, CpuSet, clock_nanosleep_absolute, sched_getaffinity, sched_setaffinity,
 };
@@ -101,9 +102,14 @@ impl Cpus {
 
 /// Keeps the calling thread on one CPU.
 pub(crate) fn pin(cpu: usize) -> anyhow::Result<()> {
+    pin_process(None, cpu)
+}
+
+/// Keeps a process with one thread on one CPU; the calling thread if none is named.
+pub(crate) fn pin_process(process: Option<Pid>, cpu: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("cannot stay on CPU {cpu}"))
+    sched_setaffinity(process, &set).with_context(|| format!("cannot stay on CPU {cpu}"))
 }
 
 fn now_ns() -> u64 {

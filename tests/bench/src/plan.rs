@@ -128,6 +128,7 @@ fn takes_part(contestant: &dyn Contestant, setup: &Setup) -> bool {
     match contestant.kind() {
         Kind::Asleep => true,
         Kind::Awake => alone && (back_to_back || contestant.name() == "spin"),
+        Kind::Predictive => setup.placement == Placement::TwoCpus && !back_to_back,
         Kind::Inline => !alone && back_to_back,
         Kind::Hostile => alone && back_to_back,
     }

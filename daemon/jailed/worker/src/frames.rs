@@ -1,5 +1,7 @@
 //! The frame path inside the jail: take, process, answer, sleep. Nothing here allocates.
 
+use std::num::NonZeroU64;
+
 use coldshoe_control::worker::{Body, Failed};
 use coldshoe_frame::{
     AlgorithmState, Applied, Controls, FrameContext, FrameKind, FrameReply, Geometry, Inbox,
@@ -42,6 +44,10 @@ impl Frames {
     ) -> Self {
         // The first look at the clock asks the kernel where it is, which the jail forbids.
         monotonic_ns();
+        if predictive {
+            // To the moment instead of about then. Without it the window is met less often.
+            let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        }
         Self {
             generation,
             stats: Buffer::new(inbox.stats_room()),

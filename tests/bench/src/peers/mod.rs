@@ -9,6 +9,7 @@ pub(crate) mod iceoryx;
 pub(crate) mod libcamera;
 mod path;
 pub(crate) mod seqpacket;
+pub(crate) mod session;
 pub(crate) mod spin;
 
 /// Puts the number of a frame at the start of its payload.
