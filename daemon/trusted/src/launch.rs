@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
 use crate::fault::{Fault, failed};
 use crate::gate::Keeper;
@@ -43,24 +44,34 @@ pub(crate) struct Launched {
     pub(crate) about: Loaded,
     pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
     pub(crate) serial: u32,
+    /// Where it was put; `None` if the kernel did not take it there.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// Starts a worker for `assignment` with the descriptors `fds`, and waits until its module is
-/// loaded. `place` is told the number of the first process before it does anything, so that what
-/// comes of it stays where it is put.
+/// loaded. The first process is put into `cgroup` before it does anything, so that what comes of it
+/// is there, too.
 pub(crate) async fn launch(
     jailer: &Jailer,
     module: &str,
     assignment: Assignment,
     fds: &[BorrowedFd<'_>],
-    place: impl FnOnce(i32),
+    cgroup: Option<Cgroup>,
 ) -> Result<Launched, Refusal> {
     let limit = jailer.timeouts.load;
     let deadline = Instant::now() + limit;
     let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
-    let (first, ours) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
-    let nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
-    place(nascent.first_pid());
+    // A child that comes too late is killed by being dropped.
+    let (first, ours) = match timeout_at(deadline, spawn(jailer, module)).await {
+        Ok(spawned) => spawned.map_err(|why| unable(&why))?,
+        Err(_) => {
+            let limit = limit.as_millis();
+            let why = format!("the worker program was not executed within {limit} ms");
+            return Err(unable(&why));
+        }
+    };
+    let mut nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
+    nascent.put_into(cgroup, module);
     let launching = Launching {
         jailer,
         module,
@@ -115,6 +126,7 @@ impl Launching<'_> {
         let Nascent {
             ref mut second,
             ref mut channel,
+            ref mut cgroup,
             ..
         } = self.nascent;
         let (Some(child), Some(channel)) = (second.take(), channel.take()) else {
@@ -127,6 +139,7 @@ impl Launching<'_> {
             about,
             namespaces,
             serial: SERIAL,
+            cgroup: cgroup.take(),
         })
     }
 
@@ -260,6 +273,8 @@ struct Nascent {
     second: Option<Child>,
     second_ended: Option<AsyncFd<OwnedFd>>,
     channel: Option<Channel>,
+    /// Given up after the processes, whoever ends them.
+    cgroup: Option<Cgroup>,
 }
 
 impl Nascent {
@@ -270,11 +285,21 @@ impl Nascent {
             second: None,
             second_ended: None,
             channel: Some(Channel::new(ours)?),
+            cgroup: None,
         })
     }
 
-    fn first_pid(&self) -> i32 {
-        self.first.as_ref().map_or(0, Child::pid)
+    /// Without a first process there is nothing to put anywhere.
+    fn put_into(&mut self, cgroup: Option<Cgroup>, module: &str) {
+        let (Some(first), Some(cgroup)) = (&self.first, cgroup) else {
+            return;
+        };
+        match cgroup.admit(first.pid()) {
+            Ok(()) => self.cgroup = Some(cgroup),
+            Err(error) => {
+                tracing::warn!(module, %error, "the worker was not put into its cgroup");
+            }
+        }
     }
 
     fn adopt(&mut self, second: Child) -> std::io::Result<()> {
@@ -308,7 +333,8 @@ impl Drop for Nascent {
         let Ok(socket) = channel.as_fd().try_clone_to_owned() else {
             return;
         };
-        let farewell = move || bury(&first, socket.as_fd());
+        let cgroup = self.cgroup.take();
+        let farewell = move || bury(first, socket.as_fd(), cgroup);
         if let Err(error) = std::thread::Builder::new().spawn(farewell) {
             tracing::error!(%error, "a worker that was given up may be left behind");
         }
@@ -316,11 +342,11 @@ impl Drop for Nascent {
 }
 
 /// Lets the first stage come to its end, and takes its second one with it. Killed half-way it could
-/// leave one that nobody knows.
-fn bury(first: &Child, socket: BorrowedFd<'_>) {
+/// leave one that nobody knows; so the group, which would kill it, is given up last.
+fn bury(first: Child, socket: BorrowedFd<'_>, cgroup: Option<Cgroup>) {
     // Nothing comes any more: a stage that waits for a message ends.
     let _ = shutdown(socket, Shutdown::Write);
-    let mut ended = [PollFd::new(first, PollFlags::IN)];
+    let mut ended = [PollFd::new(&first, PollFlags::IN)];
     let _ = poll(&mut ended, Some(&FAREWELL));
     while let Ok(Received { message, fds }) =
         coldshoe_control::recv::<Envelope>(socket, RecvFlags::DONTWAIT)
@@ -330,6 +356,8 @@ fn bury(first: &Child, socket: BorrowedFd<'_>) {
             drop(Child::adopt(pidfd));
         }
     }
+    drop(first);
+    drop(cgroup);
 }
 
 async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String> {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -12,6 +13,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
+
+/// Patience with threads that still read a file when the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs camera algorithms in isolated processes.
 #[derive(Parser)]
@@ -72,12 +76,15 @@ fn main() -> anyhow::Result<()> {
     config.module_dirs = options.module_dirs;
     // Directories that were named go before those of the installation.
     config.tuning_dirs.splice(0..0, options.tuning_dirs);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(run(config, options.stop_at_eof))
+        .context("cannot start the runtime")?;
+    let ended = runtime.block_on(run(config, options.stop_at_eof));
+    // A thread that waits for a disk which does not answer ends with the process.
+    runtime.shutdown_timeout(FAREWELL);
+    ended
 }
 
 async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use coldshoe_control::client::{
 use coldshoe_control::worker;
 use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_forward};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 
 use crate::Config;
 use crate::cgroup::{Cgroup, Cgroups, Limits};
@@ -47,6 +48,9 @@ enum State {
     Running,
 }
 
+/// One of the sessions that the daemon has to give, held by whatever works for it.
+type Permit = Arc<OwnedSemaphorePermit>;
+
 /// A request for a session, on its way.
 pub(crate) struct Opening {
     pub(crate) id: u64,
@@ -71,8 +75,9 @@ pub(crate) async fn run(
         forward,
         permit,
     } = opening;
+    let permit = Arc::new(permit);
     let opened = tokio::select! {
-        opened = open(id, &context, &request, forward) => opened,
+        opened = open(id, &context, &request, forward, &permit) => opened,
         // The client has gone: dropping the launch kills what was started.
         () = outbox.closed() => return,
     };
@@ -210,14 +215,10 @@ async fn open(
     context: &Arc<Context>,
     request: &OpenSession,
     forward: OwnedFd,
+    permit: &Permit,
 ) -> Result<Opened, Trouble> {
     context.jailer.admit()?;
-    let module = find(context, &request.module).await?;
-    let tuning = tuning::find(
-        &context.config.tuning_dirs,
-        &request.module,
-        &request.camera,
-    )?;
+    let (module, tuning) = find(context, request, permit).await?;
     let geometry = Geometry::new(
         request.slots,
         request.stats_capacity,
@@ -298,18 +299,42 @@ fn cgroup(id: u64, context: &Context, module: &Module) -> Option<Cgroup> {
     context.cgroups.for_session(id, &limits)
 }
 
-/// Reads, hashes and looks at the module; on a thread that may wait for a disk.
-async fn find(context: &Arc<Context>, name: &str) -> Result<Module, Trouble> {
-    let (context, name) = (Arc::clone(context), name.to_owned());
-    let found = tokio::task::spawn_blocking(move || context.registry.find(&name)).await;
-    found.unwrap_or_else(|error| {
-        Err(Trouble::new(
+/// Reads, hashes and looks at the module, and reads its tuning file; on a thread that may wait for
+/// a disk, and that nothing can stop: it holds on to the permit for as long as it reads, whatever
+/// becomes of the client, so that there are never more such threads than sessions.
+async fn find(
+    context: &Arc<Context>,
+    request: &OpenSession,
+    permit: &Permit,
+) -> Result<(Module, Option<Tuning>), Trouble> {
+    let limit = context.config.timeouts.find;
+    let (context, permit) = (Arc::clone(context), Arc::clone(permit));
+    let (name, camera) = (request.module.clone(), request.camera.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let module = context.registry.find(&name)?;
+        let tuning = tuning::find(&context.config.tuning_dirs, &name, &camera)?;
+        Ok((module, tuning))
+    });
+    match timeout(limit, reading).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => Err(Trouble::new(
             ErrorCode::Internal,
             "the module was not looked at",
             error.to_string(),
             "see the daemon's log, and report this",
-        ))
-    })
+        )),
+        Err(_) => Err(Trouble::new(
+            ErrorCode::ModuleRefused,
+            format!("module {:?} cannot be read in time", request.module),
+            format!(
+                "finding, reading and hashing it takes longer than {} ms",
+                limit.as_millis()
+            ),
+            "see whether the disk of its directory, of the tuning files or of the state directory \
+             hangs",
+        )),
+    }
 }
 
 fn assignment(

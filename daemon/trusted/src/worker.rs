@@ -32,7 +32,7 @@ pub(crate) struct Worker {
     serial: u32,
     timeouts: Timeouts,
     profile: String,
-    /// Given up after the child, and so empty by then.
+    /// Given up after the child, which has been killed by then.
     cgroup: Option<Cgroup>,
 }
 
@@ -62,9 +62,8 @@ impl Worker {
             assignment,
             fds,
             nudge,
-            mut cgroup,
+            cgroup,
         } = job;
-        let mut admitted = Ok(());
         let Launched {
             child,
             channel,
@@ -72,14 +71,8 @@ impl Worker {
             about,
             namespaces,
             serial,
-        } = launch(jailer, module, assignment, &fds, |pid| {
-            admitted = cgroup.as_ref().map_or(Ok(()), |group| group.admit(pid));
-        })
-        .await?;
-        if let Err(error) = admitted {
-            tracing::warn!(module, %error, "the worker was not put into its cgroup");
-            cgroup = None;
-        }
+            cgroup,
+        } = launch(jailer, module, assignment, &fds, cgroup).await?;
         let pidfd = child
             .pidfd()
             .and_then(watch)

@@ -4,7 +4,7 @@
 //! process), so it must not be one of a pool that comes and goes.
 
 use super::child::Child;
-use super::start;
+use super::{reaper, start};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -87,11 +87,12 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Starts the thread.
+    /// Starts the thread, and the one that reaps workers which are dropped.
     ///
     /// # Errors
     /// The system has no thread to give.
     pub fn start() -> io::Result<Spawner> {
+        reaper::start()?;
         let (requests, inbox) = mpsc::channel::<(SpawnRequest, Reply)>();
         std::thread::Builder::new()
             .name("wall-spawner".to_owned())

@@ -14,6 +14,10 @@ pub const PROMISES: &[Promise] = &[
     ),
     ("a_worker_dies_with_the_spawner", dies_with_the_spawner),
     ("a_dropped_child_is_killed_and_reaped", dropped_child),
+    (
+        "dropping_a_child_that_does_not_die_does_not_wait_for_it",
+        dropped_child_held_up,
+    ),
     ("a_child_that_nobody_takes_is_killed", reply_ignored),
     ("the_end_of_a_worker_is_told_apart", ends),
     (
@@ -109,14 +113,79 @@ fn dropped_child() {
     assert_gone(&pidfd);
 }
 
-/// Neither alive nor a zombie.
+/// Neither alive nor a zombie, as soon as it can be.
 fn assert_gone(pidfd: impl std::os::fd::AsFd) {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let left = waitid(
-        WaitId::PidFd(pidfd.as_fd()),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-    );
-    assert_eq!(left.err(), Some(rustix::io::Errno::CHILD));
+    use std::time::{Duration, Instant};
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        // It is left for the reaper to take.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+            Err(errno) => return assert_eq!(errno, rustix::io::Errno::CHILD),
+            Ok(_) => assert!(Instant::now() < deadline, "nobody reaps it"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A child that another process traces cannot be reaped while that one does not look: to its
+/// parent it is as one that the kernel holds up.
+fn dropped_child_held_up() {
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    let pidfd = worker.child.pidfd().unwrap();
+    let Some(tracer) = traced(worker.child.pid()) else {
+        eprintln!("SKIPPED: no process may be traced here");
+        return;
+    };
+    let (told, done) = mpsc::channel();
+    let child = worker.child;
+    std::thread::spawn(move || {
+        drop(child);
+        told.send(())
+    });
+    let dropped = done.recv_timeout(std::time::Duration::from_secs(30));
+    // SAFETY: a child of ours that nobody else waits for.
+    unsafe {
+        libc::kill(tracer, libc::SIGKILL);
+        libc::waitpid(tracer, std::ptr::null_mut(), 0);
+    }
+    dropped.expect("dropping it waits");
+    assert_gone(&pidfd);
+}
+
+/// Starts a process that traces `pid` and does not look at it.
+fn traced(pid: i32) -> Option<libc::pid_t> {
+    let (report, told) = std::io::pipe().unwrap();
+    // SAFETY: the copy makes plain system calls on numbers until it is killed.
+    let tracer = unsafe {
+        use std::os::fd::AsRawFd;
+        match libc::fork() {
+            0 => {
+                let none = std::ptr::null_mut::<libc::c_void>();
+                let seized = libc::ptrace(libc::PTRACE_SEIZE, pid, none, none) == 0;
+                libc::write(told.as_raw_fd(), [u8::from(seized)].as_ptr().cast(), 1);
+                loop {
+                    libc::pause();
+                }
+            }
+            tracer => tracer,
+        }
+    };
+    drop(told);
+    let mut seized = [0];
+    std::io::Read::read_exact(&mut { report }, &mut seized).unwrap();
+    if seized == [1] {
+        return Some(tracer);
+    }
+    // SAFETY: a child of ours that nobody else waits for.
+    unsafe {
+        libc::kill(tracer, libc::SIGKILL);
+        libc::waitpid(tracer, std::ptr::null_mut(), 0);
+    }
+    None
 }
 
 fn reply_ignored() {
@@ -209,8 +278,8 @@ fn nul_argument() {
 }
 
 fn many() {
-    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let spawner = Spawner::start().unwrap();
+    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let workers: Vec<_> = (0..16).map(|_| spawn_by(&spawner, &["wait"])).collect();
     for worker in &workers {
         worker.ready();
