@@ -1,13 +1,13 @@
 //! `coldshoectl policy show`: the jail in words.
 
 use std::io;
+use std::path::PathBuf;
 
 use anstyle::AnsiColor;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use coldshoe_jail::{
-    Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase, Profile, ProfileError,
-};
+use coldshoe_jail::{Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase};
+use coldshoed::ProfileFileError;
 use comfy_table::{ColumnConstraint, Row, Width};
 
 use crate::words::{plain, print, width};
@@ -20,9 +20,9 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Which jail
-    #[arg(value_parser = profiles())]
-    profile: String,
+    /// Which jail: single, threaded, or a file with a profile, as coldshoed takes it
+    #[arg(value_name = "NAME|FILE")]
+    profile: PathBuf,
     /// System calls of this architecture [default: this machine's]
     #[arg(long, value_parser = archs())]
     arch: Option<Arch>,
@@ -32,10 +32,6 @@ pub(crate) struct Show {
     /// Prints JSON: a list with one object a phase
     #[arg(long)]
     json: bool,
-}
-
-fn profiles() -> PossibleValuesParser {
-    Profile::BUILTIN.map(|(name, _)| name).into()
 }
 
 fn archs() -> impl TypedValueParser<Value = Arch> {
@@ -52,9 +48,9 @@ fn phases() -> impl TypedValueParser<Value = Phase> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// A profile that is built in is broken.
-    #[error("the jail cannot be shown\n  why: {0}\n  try: another build of coldshoectl")]
-    Profile(#[from] ProfileError),
+    /// There is none, or the daemon would not take it. Its three lines say all.
+    #[error("{0}")]
+    Profile(#[from] ProfileFileError),
     /// No architecture was given, and this one has no jails.
     #[error(
         "the jail cannot be shown\n  why: there is none for this machine's architecture\n  try: --arch x86_64"
@@ -74,7 +70,7 @@ impl Error {
 /// Carries out the verb.
 pub(crate) fn run(verb: &Verb) -> Result<(), Error> {
     let Verb::Show(options) = verb;
-    let profile = Profile::builtin(&options.profile)?;
+    let profile = coldshoed::profile(&options.profile)?;
     let arch = options.arch.or(Arch::host()).ok_or(Error::NoArch)?;
     let explained: Vec<Explanation> = Phase::ALL
         .into_iter()
@@ -214,6 +210,8 @@ fn table(calls: &[&CallInWords], width: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use coldshoe_jail::Profile;
+
     use super::*;
 
     fn shown(profile: &str, phases: &[Phase]) -> String {

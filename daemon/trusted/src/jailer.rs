@@ -99,11 +99,13 @@ impl Jailer {
             return Ok(());
         };
         let remedy = match feature.grade() {
-            Grade::Required => format!(
-                "use a kernel that has it, or name \"{feature}\" in allow_degraded of the profile; \
-                 then {}",
-                feature.without()
-            ),
+            Grade::Required => {
+                let (way, without) = (self.way_to_go_without(), feature.without());
+                format!(
+                    "use a kernel that has it, or {way} names \"{feature}\" in allow_degraded; then \
+                     {without}"
+                )
+            }
             _ => format!("nothing runs without it: {}", feature.without()),
         };
         Err(Trouble::new(
@@ -112,6 +114,20 @@ impl Jailer {
             format!("profile \"{}\" requires it; {why}", self.profile),
             remedy,
         ))
+    }
+
+    /// What has to be done so that a profile names a feature; nobody can change one that is built
+    /// in.
+    fn way_to_go_without(&self) -> String {
+        let name = &self.profile;
+        if Profile::BUILTIN.iter().any(|(known, _)| known == name) {
+            format!(
+                "start coldshoed with --profile FILE, where FILE has a profile that extends \
+                 \"{name}\" and"
+            )
+        } else {
+            format!("see to it that the file of the profile \"{name}\"")
+        }
     }
 
     /// The jail for one module. `content` is its file.

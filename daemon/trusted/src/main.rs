@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use coldshoe_jail::Profile;
 use coldshoed::{Config, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,9 +36,10 @@ struct Options {
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
-    /// What modules may do: single or threaded
-    #[arg(long, value_name = "NAME", default_value = "single")]
-    profile: String,
+    /// What modules may do: single, threaded, or a file with a profile of your own, which has a / in
+    /// its path or ends in .toml; only you and root may be able to write to it
+    #[arg(long, value_name = "NAME|FILE", default_value = "single")]
+    profile: PathBuf,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
     #[arg(long)]
     stop_at_eof: bool,
@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);
     }
-    config.profile = Profile::builtin(&options.profile)?;
+    config.profile = coldshoed::profile(&options.profile).map_err(told)?;
     if let Some(worker) = options.worker {
         config.worker = worker;
     }
@@ -99,8 +99,7 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
-    // Its three lines name the cause already: a chain of causes would only repeat it.
-    let server = Server::bind(config).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let server = Server::bind(config).map_err(told)?;
     server
         .serve(async move {
             tokio::select! {
@@ -111,6 +110,11 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
         })
         .await;
     Ok(())
+}
+
+/// An error whose three lines name the cause already: a chain of causes would only repeat it.
+fn told(error: impl std::error::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }
 
 /// Resolves when standard input ends or cannot be read. The thread is never joined: at exit it may

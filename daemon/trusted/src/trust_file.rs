@@ -16,21 +16,19 @@
 //! what was revoked.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, Uid, flock, fstat, fsync, openat, renameat,
-    unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, Uid, flock, fsync, openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Digest;
-use crate::place::{self, Place, PlaceError, check_owner, check_writers};
+use crate::place::{Place, PlaceError};
 use crate::trust::{MAX_RECORDS, Origin, Record, Trust};
 
 /// Its name in the state directory.
@@ -160,33 +158,11 @@ impl TrustFile {
 
     /// All entries, in the order of their first sight. No file: none.
     pub(crate) fn read(&self) -> Result<Vec<Record>, TrustFileError> {
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file: File = match openat(&self.dir, NAME, flags, Mode::empty()) {
-            Ok(fd) => fd.into(),
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            Err(error) => return Err(place::io("open", &self.path)(error).into()),
+        let bytes = match self.dir.read(NAME.as_ref(), self.own, MAX_FILE) {
+            Ok(bytes) => bytes,
+            Err(PlaceError::Missing(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
         };
-        let stat = fstat(&file).map_err(place::io("look at", &self.path))?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind != FileType::RegularFile {
-            return Err(PlaceError::Kind {
-                path: self.path.clone(),
-                kind: place::name_of(kind),
-                wanted: "a regular file",
-            }
-            .into());
-        }
-        check_owner(&self.path, &stat, self.own)?;
-        check_writers(&self.path, file.as_fd(), &stat, self.own)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| PlaceError::Io {
-                step: "read",
-                path: self.path.clone(),
-                source,
-            })?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(self.broken(format!("it has more than {MAX_FILE} bytes")));
         }
@@ -316,7 +292,8 @@ impl TrustFile {
     }
 }
 
-fn with_line(text: &str, error: &toml::de::Error) -> String {
+/// What is wrong with a text of TOML, on one line.
+pub(crate) fn with_line(text: &str, error: &toml::de::Error) -> String {
     let line = error
         .span()
         .and_then(|span| text.get(..span.start))
