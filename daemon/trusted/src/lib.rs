@@ -34,6 +34,7 @@ mod trust_file;
 mod tuning;
 mod worker;
 
+pub use cgroup::cgroup_limits;
 pub use config::{Config, Timeouts};
 pub use profile_file::{ProfileFileError, profile};
 pub use server::{ServeError, Server};

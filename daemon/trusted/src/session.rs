@@ -236,7 +236,7 @@ async fn open(
         assignment,
         fds,
         nudge,
-        cgroup: cgroup(id, context, &module),
+        cgroup: cgroup(id, context, &module, &geometry),
     };
     let mut worker = match Worker::launch(&context.jailer, job).await {
         Ok(worker) => worker,
@@ -288,13 +288,15 @@ async fn open(
 }
 
 /// Where the worker is put, if this daemon has a place for it.
-fn cgroup(id: u64, context: &Context, module: &Module) -> Option<Cgroup> {
+fn cgroup(id: u64, context: &Context, module: &Module, geometry: &Geometry) -> Option<Cgroup> {
+    let segments = geometry.forward_len().saturating_add(geometry.return_len());
     let limits = context.config.profile.limits();
     let limits = Limits::new(
         limits.data,
         limits.stack,
         limits.threads.into(),
         module.size,
+        segments as u64,
     );
     context.cgroups.for_session(id, &limits)
 }
