@@ -36,5 +36,6 @@ mod worker;
 
 pub use cgroup::cgroup_limits;
 pub use config::{Config, Timeouts};
+pub use elf::{Unfit, check as check_module};
 pub use profile_file::{ProfileFileError, profile};
 pub use server::{ServeError, Server};

@@ -95,9 +95,17 @@ pub(crate) async fn run(
         answer,
         fds,
     } = opened;
+    let reply = Reply::new(serial, answer, fds);
+    if let Err(trouble) = reply.check() {
+        // A session that its client never hears of would have no end.
+        tracing::error!(session = id, module, "{trouble}");
+        worker.end().await;
+        drop(permit);
+        return outbox.send(Reply::trouble(serial, trouble));
+    }
     let (camera, pid) = (request.camera, worker.pid());
     tracing::info!(session = id, module, camera, worker = pid, "session opened");
-    outbox.send(Reply::new(serial, answer, fds));
+    outbox.send(reply);
     let mut session = Session {
         id,
         module,

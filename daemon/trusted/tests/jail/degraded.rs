@@ -30,9 +30,7 @@ fn of(grade: Grade) -> impl Iterator<Item = Feature> {
 }
 
 fn namespaces() -> Vec<Feature> {
-    of(Grade::Required)
-        .filter(|feature| *feature != Feature::FutureWriteSeal)
-        .collect()
+    of(Grade::Required).collect()
 }
 
 /// The module works there, and the report says so.

@@ -246,8 +246,8 @@ fn only_required_features_can_be_gone_without() {
         let text = format!("{CHILD}allow_degraded = [{features}]\n");
         Profile::parse(&text).map_err(|error| error.to_string())
     };
-    let both = allow("'net_namespace', 'future_write_seal'").unwrap();
-    let expected = [Feature::NetNamespace, Feature::FutureWriteSeal];
+    let both = allow("'net_namespace', 'ipc_namespace'").unwrap();
+    let expected = [Feature::NetNamespace, Feature::IpcNamespace];
     assert_eq!(both.allow_degraded(), expected);
     for (feature, why) in [
         ("seatbelt", "no feature"),
