@@ -75,10 +75,15 @@ impl Fault {
             Exit::Signaled { .. } if exit.is_violation() => FaultReason::Violation,
             Exit::Signaled { .. } => FaultReason::Crash,
         };
+        let core = match exit {
+            Exit::Signaled { core: true, .. } => ", and left a core dump",
+            Exit::Signaled { .. } => ", no core dump",
+            Exit::Exited(_) => "",
+        };
         Self::new(
             reason,
             format!("module {module:?} failed {doing}"),
-            format!("its process {exit}"),
+            format!("its process {exit}{core}"),
             "see what the module logged, and report this to its author",
         )
     }
@@ -163,6 +168,16 @@ mod tests {
         assert_eq!(reason(Exit::Exited(0)), FaultReason::Exit);
         assert_eq!(reason(signaled(11)), FaultReason::Crash);
         assert_eq!(reason(signaled(31)), FaultReason::Violation);
+    }
+
+    #[test]
+    fn a_fault_tells_whether_a_core_was_dumped() {
+        let text = |core| {
+            let exit = Exit::Signaled { signal: 11, core };
+            Fault::ended("m", exit, "in a frame").trouble.why
+        };
+        assert_eq!(text(false), "its process crashed (SIGSEGV), no core dump");
+        assert!(text(true).ends_with(", and left a core dump"));
     }
 
     #[test]
