@@ -129,7 +129,7 @@ pub const SHADOW_STACK: Need = need(
     &[ENOSYS, EOPNOTSUPP],
 );
 /// Real-time scheduling.
-pub const REAL_TIME: Need = need("root", Look::Capable(CAP_SYS_NICE), &[]);
+pub const REAL_TIME: Need = need("root with CAP_SYS_NICE", Look::Capable(CAP_SYS_NICE), &[]);
 /// Memory that is never swapped.
 pub const LOCKED_MEMORY: Need = need("root, or no RLIMIT_MEMLOCK", Look::Unlocked, &[]);
 /// MAP_DROPPABLE.
@@ -143,7 +143,11 @@ pub const VSOCK: Need = need("a kernel with vsock", Look::Answer, &[EAFNOSUPPORT
 /// Sockets to the kernel's cryptography.
 pub const CRYPTO: Need = need("a kernel with AF_ALG", Look::Answer, &[EAFNOSUPPORT]);
 /// Packets as they come.
-pub const PACKETS: Need = need("root", Look::Capable(CAP_NET_RAW), &[EAFNOSUPPORT]);
+pub const PACKETS: Need = need(
+    "root with CAP_NET_RAW",
+    Look::Capable(CAP_NET_RAW),
+    &[EAFNOSUPPORT],
+);
 
 impl Need {
     /// What is missing here; `None` if it is there, and the control must have worked. `answer` is
