@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(found.allow_degraded(), [Feature::NetNamespace]);
         let unknown = error("no-such".as_ref());
         assert!(unknown.contains("single, threaded"), "{unknown}");
-        let missing = error("no-such.toml".as_ref());
+        let missing = error(&path.with_file_name("no-such.toml"));
         assert!(missing.contains("does not exist"), "{missing}");
     }
 
