@@ -145,14 +145,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds the jail, takes the runtime directory's lock and binds its socket. Needs a tokio
-    /// runtime.
+    /// Takes the runtime directory's lock, builds the jail, and then binds the socket and listens.
+    /// Needs a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
         let dir = config.runtime_dir.clone().ok_or(ServeError::NoRuntimeDir)?;
         make_private(&dir)?;
         let lock = lock(&dir)?;
-        let socket = dir.join(SOCKET);
-        let listener = listener(&socket)?;
         let context = Context {
             registry: registry(&config)?,
             jailer: Jailer::new(&config)?,
@@ -164,6 +162,9 @@ impl Server {
             last_session: AtomicU64::new(0),
             context: Arc::new(context),
         };
+        // Last: whoever can connect is served at once.
+        let socket = dir.join(SOCKET);
+        let listener = listener(&socket)?;
         tracing::info!(socket = %socket.display(), "ready");
         Ok(Self {
             listener,
