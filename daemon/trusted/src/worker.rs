@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded};
+use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded, Stage};
 use coldshoe_control::{Received, RecvError, SendError, Trouble};
 use coldshoe_frame::Nudge;
 use coldshoe_wall::Namespace;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::Timeouts;
 use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
-use crate::fault::{Fault, failed};
+use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
 use crate::launch::{Launched, launch};
@@ -65,14 +65,7 @@ impl Worker {
             mut cgroup,
         } = job;
         let mut admitted = Ok(());
-        let Launched {
-            child,
-            channel,
-            keeper,
-            about,
-            namespaces,
-            serial,
-        } = launch(jailer, module, assignment, &fds, |pid| {
+        let launched = launch(jailer, module, assignment, &fds, |pid| {
             admitted = cgroup.as_ref().map_or(Ok(()), |group| group.admit(pid));
         })
         .await?;
@@ -80,10 +73,19 @@ impl Worker {
             tracing::warn!(module, %error, "the worker was not put into its cgroup");
             cgroup = None;
         }
-        let pidfd = child
+        let pidfd = launched
+            .child
             .pidfd()
             .and_then(watch)
             .map_err(|why| Refusal::Fault(Fault::launch(module, why)))?;
+        let Launched {
+            child,
+            channel,
+            keeper,
+            about,
+            namespaces,
+            serial,
+        } = launched;
         Ok(Self {
             module: module.to_owned(),
             child,
@@ -125,6 +127,11 @@ impl Worker {
     /// doorbell rather than on its socket.
     pub(crate) async fn order(&mut self, order: Body, asleep: bool) -> Result<(), Refusal> {
         let (kind, limit) = (order.kind(), self.timeouts.order);
+        let stage = match &order {
+            Body::Configure(_) => Stage::Configure,
+            Body::Start(_) => Stage::Start,
+            _ => Stage::Stop,
+        };
         let doing = format!("in {}", kind.to_lowercase());
         match self
             .ask(order, &[], &doing, limit, asleep)
@@ -132,7 +139,10 @@ impl Worker {
             .map_err(Refusal::Fault)?
         {
             Body::Done(_) => Ok(()),
-            Body::Failed(reason) => Err(Refusal::Verb(failed(&self.module, &reason))),
+            Body::Failed(reason) if reason.stage() == stage => {
+                Err(Refusal::Verb(failed(&self.module, &reason)))
+            }
+            Body::Failed(reason) => Err(Refusal::Fault(misplaced(&self.module, &reason))),
             other => Err(Refusal::Fault(unasked(&self.module, &other))),
         }
     }
@@ -202,10 +212,9 @@ impl Worker {
                         ..
                     },
                 ..
-            }) => match body {
-                Body::Failed(_) => Ok(body),
-                body if serial == self.serial => Ok(body),
-                body => Err(unasked(&self.module, &body)),
+            }) => match serial == self.serial {
+                true => Ok(body),
+                false => Err(unasked(&self.module, &body)),
             },
             Ok(_) | Err(RecvError::Closed | RecvError::WouldBlock) => Err(self.ended(doing).await),
             Err(error) => Err(Fault::protocol(&self.module, error)),

@@ -53,6 +53,8 @@ pub struct Explanation {
     pub phase: Phase,
     /// Every call that does not end the worker, in the order of the profile. All others do.
     pub calls: Vec<CallInWords>,
+    /// How many calls the daemon lets pass in LOAD; one more ends the worker.
+    pub load_budget: u32,
     /// How many refusals of the daemon a worker may draw in RUN; one more ends it.
     pub soft_budget: u32,
     /// Files and directories that may be read, by their names in the jail.
@@ -163,6 +165,7 @@ impl Profile {
                 .chain(soft)
                 .filter_map(|(rule, outcome)| in_words(rule, outcome))
                 .collect(),
+            load_budget: self.load_budget,
             soft_budget: self.soft_budget,
             files: self.landlock.read.clone(),
             limits: self.limits_in_words(),

@@ -14,6 +14,7 @@ pub struct Profile {
     pub(crate) description: String,
     pub(crate) parent: Option<String>,
     pub(crate) allow_degraded: Vec<Feature>,
+    pub(crate) load_budget: u32,
     pub(crate) soft_budget: u32,
     pub(crate) limits: Limits,
     pub(crate) landlock: Landlock,

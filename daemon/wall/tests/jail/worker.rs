@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub const STACK: u64 = 4 << 20;
 /// What the second stage says, one byte each.
@@ -234,7 +235,7 @@ impl Worker {
                         let broken = Broken {
                             name: arch.name_of(call.nr).unwrap_or("unknown").to_owned(),
                             phase,
-                            place: maps.locate(call.ip),
+                            place: maps.locate(call.ip, Instant::now() + Duration::from_secs(1)),
                         };
                         let kill = rustix::process::Signal::KILL;
                         rustix::process::pidfd_send_signal(&pidfd, kill).expect("kill");

@@ -5,7 +5,7 @@ use crate::{Feature, Problem, Profile, ProfileError};
 /// A profile of these entries alone.
 fn with(entries: &str) -> Result<Profile, ProfileError> {
     Profile::parse(&format!(
-        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nsoft_budget = 1\n\
+        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nload_budget = 1\nsoft_budget = 1\n\
          landlock = {{ read = [] }}\n[limits]\nthreads = 0\ndata = 1\naddress_space = 1\nstack = 1\nnofile = 1\n\
          fsize = 1\ncore = 1\nmemlock = 1\nmsgqueue = 1\nrtprio = 1\n{entries}"
     ))
@@ -41,7 +41,7 @@ fn an_unknown_key_is_refused_with_its_line() {
     let error = with("[[run]]\nname = 'read'\nwhy = 'x'\nagrs = []\n").unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("agrs") && error.contains("line 20"),
+        error.contains("agrs") && error.contains("line 21"),
         "{error}"
     );
 }
@@ -49,7 +49,7 @@ fn an_unknown_key_is_refused_with_its_line() {
 #[test]
 fn an_entry_is_refused_with_its_line_table_and_name() {
     let error = with("\n[[run]]\nname = 'raed'\nwhy = 'x'\n").unwrap_err();
-    let start = "jail profile, line 18: [[run]] `raed`: no architecture has";
+    let start = "jail profile, line 19: [[run]] `raed`: no architecture has";
     assert!(error.to_string().starts_with(start), "{error}");
 }
 
@@ -288,6 +288,7 @@ fn a_derived_profile_may_have_less() {
 fn a_derived_profile_has_no_more_than_its_parent() {
     for (more, what) in [
         ("soft_budget = 201", "soft_budget"),
+        ("load_budget = 2001", "load_budget"),
         ("limits.data = 536870913", "limits.data"),
         ("limits.address_space = 17179869185", "limits.address_space"),
         ("limits.stack = 8388609", "limits.stack"),
