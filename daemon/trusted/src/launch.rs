@@ -358,6 +358,7 @@ async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String
         control: theirs,
         stderr,
         stack: jailer.stack,
+        core: jailer.core,
         user: jailer.user,
     };
     let (done, spawned) = oneshot::channel();

@@ -40,7 +40,7 @@ pub struct Limits {
     pub nofile: u64,
     /// `RLIMIT_FSIZE`: size of a file it may write, bytes.
     pub fsize: u64,
-    /// `RLIMIT_CORE`: core dump, bytes.
+    /// `RLIMIT_CORE`: core dump, bytes. Set before the worker program starts, too.
     pub core: u64,
     /// `RLIMIT_MEMLOCK`: locked memory, bytes.
     pub memlock: u64,
