@@ -142,9 +142,9 @@ fn again(mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> 
 fn attempt(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let failed = |error: io::Error| format!("it could not be tried: {error}");
     let (report, told) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let daemon = getpid();
     // SAFETY: the C library's own fork leaves its allocator usable in the copy; of what the copy
     // calls, nothing waits for a lock that another thread may have held.
-    let daemon = getpid();
     match unsafe { libc::fork() } {
         0 => {
             drop(report);

@@ -342,7 +342,7 @@ fn a_derived_profile_cannot_add_what_reaches_beyond_the_worker() {
         let entry = format!("[[run]]\nname='{name}'\nwhy='x'\n{args}\n");
         match Profile::parse(&format!("{CHILD}{entry}")) {
             Err(ProfileError::Entry { problem, .. }) => Err(problem),
-            other => Ok(drop(other.unwrap())),
+            other => other.map(drop).map_err(|error| panic!("{name}: {error}")),
         }
     };
     let narrow = "args=[{arg=0,type='int',is=[3]}]";
