@@ -160,16 +160,17 @@ fn groups(phase: &Explanation) -> Vec<(String, Vec<&CallInWords>)> {
         let calls = phase.calls.iter();
         calls.filter(|call| wanted(call.outcome)).collect()
     };
+    let early = format!(
+        "Allowed by the daemon, which is asked, {} times at most",
+        phase.load_budget
+    );
     let late = format!(
         "Answered with an error by the daemon, {} times at most",
         phase.soft_budget
     );
     let mut groups = vec![
         ("Allowed".to_owned(), of(|o| o == Outcome::Allowed)),
-        (
-            "Allowed by the daemon, which is asked".to_owned(),
-            of(|o| o == Outcome::AllowedByDaemon),
-        ),
+        (early, of(|o| o == Outcome::AllowedByDaemon)),
         (
             "Answered with an error".to_owned(),
             of(|o| matches!(o, Outcome::Refused(_))),

@@ -58,6 +58,14 @@ impl Fault {
                 format!("its last try was {call}, and it had been refused too often before"),
                 escape.to_owned(),
             ),
+            Kind::LoadBudget => (
+                FaultReason::Violation,
+                format!("module {module:?} asked for more than loading takes, {doing}"),
+                format!("its last call was {call}, and it had made too many such calls before"),
+                "see what its constructors and create() do, and report it to its author: tuning \
+                 data comes as bytes, and nothing else is to be looked for"
+                    .to_owned(),
+            ),
             Kind::Other => (
                 FaultReason::Violation,
                 format!("module {module:?} tried to break out of its jail {doing}"),
@@ -122,6 +130,16 @@ impl Fault {
         fault.trouble.code = ErrorCode::Internal;
         fault
     }
+}
+
+/// What a step cannot have failed at, by what the worker had to do: its module speaks.
+pub(crate) fn misplaced(module: &str, failed: &Failed) -> Fault {
+    let stage = failed.stage().as_str_name().to_lowercase();
+    let stage = stage.trim_start_matches("stage_");
+    Fault::protocol(
+        module,
+        format!("it sent Failed at the stage {stage:?}, which it was not at"),
+    )
 }
 
 /// A verb or a step that failed while the worker is well.

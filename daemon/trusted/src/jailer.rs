@@ -32,6 +32,8 @@ pub(crate) struct Jailer {
     pub(crate) rules: Rules,
     /// RLIMIT_STACK in bytes, set before exec.
     pub(crate) stack: u64,
+    /// RLIMIT_CORE in bytes, likewise.
+    pub(crate) core: u64,
     pub(crate) user: Option<User>,
     pub(crate) timeouts: Timeouts,
     pub(crate) shortfall: Shortfall,
@@ -87,6 +89,7 @@ impl Jailer {
                 arch,
             },
             stack: profile.limits().stack,
+            core: profile.limits().core,
             user: worker_user(),
             timeouts: config.timeouts,
             shortfall,

@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed};
+use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed, Stage};
 use coldshoe_control::{Received, RecvError, SendError};
 use coldshoe_wall::Namespace;
 use coldshoe_wall::outside::{Child, Maps, SpawnRequest, own_namespaces};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
-use crate::fault::{Fault, failed};
+use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
 use crate::module_log;
@@ -36,7 +36,8 @@ const FAREWELL: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// A worker that is confined, with its module loaded.
+/// A worker that is confined, with its module loaded. Dropping it kills it before its gate is given
+/// up.
 pub(crate) struct Launched {
     pub(crate) child: Child,
     pub(crate) channel: Channel,
@@ -117,21 +118,16 @@ impl Launching<'_> {
         };
         let rules = self.jailer.rules.clone();
         let keeper = Keeper::start(listener, maps, pidfd, rules).map_err(|why| self.unable(why))?;
+        self.nascent.keeper = Some(keeper);
         let about = match self.loaded().await {
             // What the gate saw is the reason of whatever else is seen.
-            Err(refusal) => return Err(self.blame(&keeper).unwrap_or(refusal)),
+            Err(refusal) => return Err(self.blame().unwrap_or(refusal)),
             Ok(about) => about,
         };
-        keeper.flip();
-        let Nascent {
-            ref mut second,
-            ref mut channel,
-            ref mut cgroup,
-            ..
-        } = self.nascent;
-        let (Some(child), Some(channel)) = (second.take(), channel.take()) else {
+        let Some((child, channel, keeper, cgroup)) = self.nascent.take() else {
             return Err(self.unable("its second stage is missing"));
         };
+        keeper.flip();
         Ok(Launched {
             child,
             channel,
@@ -139,7 +135,7 @@ impl Launching<'_> {
             about,
             namespaces,
             serial: SERIAL,
-            cgroup: cgroup.take(),
+            cgroup,
         })
     }
 
@@ -247,14 +243,20 @@ impl Launching<'_> {
         Refusal::Fault(fault)
     }
 
-    fn blame(&self, keeper: &Keeper) -> Option<Refusal> {
-        let broken = keeper.broken()?;
+    fn blame(&self) -> Option<Refusal> {
+        let broken = self.nascent.keeper.as_ref()?.broken()?;
         let fault = Fault::broken(self.module, &broken, DOING, &self.jailer.profile);
         Some(Refusal::Fault(fault))
     }
 
+    /// Once it is gated the module may be what speaks, and only loading is left to fail.
     fn failed(&self, reason: &Failed) -> Refusal {
-        Refusal::Verb(failed(self.module, reason))
+        match (reason.stage(), &self.nascent.keeper) {
+            (Stage::Load | Stage::Abi | Stage::Create, _) | (_, None) => {
+                Refusal::Verb(failed(self.module, reason))
+            }
+            (_, Some(_)) => Refusal::Fault(misplaced(self.module, reason)),
+        }
     }
 
     fn unable(&self, why: impl std::fmt::Display) -> Refusal {
@@ -273,6 +275,8 @@ struct Nascent {
     second: Option<Child>,
     second_ended: Option<AsyncFd<OwnedFd>>,
     channel: Option<Channel>,
+    /// Given up after the processes: a call that waits there is never answered.
+    keeper: Option<Keeper>,
     /// Given up after the processes, whoever ends them.
     cgroup: Option<Cgroup>,
 }
@@ -285,6 +289,7 @@ impl Nascent {
             second: None,
             second_ended: None,
             channel: Some(Channel::new(ours)?),
+            keeper: None,
             cgroup: None,
         })
     }
@@ -306,6 +311,13 @@ impl Nascent {
         self.second_ended = Some(second.pidfd().and_then(watch)?);
         self.second = Some(second);
         Ok(())
+    }
+
+    /// What is left of it once its module is loaded.
+    fn take(&mut self) -> Option<(Child, Channel, Keeper, Option<Cgroup>)> {
+        let of_second = self.second.take().zip(self.channel.take());
+        let ((child, channel), keeper) = of_second.zip(self.keeper.take())?;
+        Some((child, channel, keeper, self.cgroup.take()))
     }
 
     /// Waits for the end of the first stage, and reaps it.
@@ -373,6 +385,7 @@ async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd), String
         control: theirs,
         stderr,
         stack: jailer.stack,
+        core: jailer.core,
         user: jailer.user,
     };
     let (done, spawned) = oneshot::channel();

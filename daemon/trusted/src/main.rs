@@ -1,6 +1,8 @@
 //! `coldshoed`: the daemon's command line.
 #![forbid(unsafe_code)]
 
+mod log;
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
+
+use crate::log::Log;
 
 /// Patience with threads that still read a file when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -57,11 +61,21 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let filter = EnvFilter::try_new(&options.log)
         .with_context(|| format!("--log {:?} is no filter", options.log))?;
+    let log = Log::to_stderr().context("cannot start the log")?;
+    let writer = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || writer.clone())
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
+    // Its own words would wait for whoever reads standard error.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let served = serve(options);
+    log.finish();
+    served
+}
+
+fn serve(options: Options) -> anyhow::Result<()> {
     let mut config = Config::discover()?;
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);

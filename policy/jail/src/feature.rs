@@ -56,7 +56,7 @@ pub enum Feature {
     LandlockUnixConnect,
     /// `PR_SET_MDWE`: the kernel itself refuses writable memory that becomes executable.
     Mdwe,
-    /// `PR_SET_SPECULATION_CTRL`.
+    /// `PR_SET_SPECULATION_CTRL` for store bypass and indirect branches, or a processor that needs none.
     SpeculationControls,
     /// cgroup limits in a subtree that belongs to the daemon.
     CgroupLimits,

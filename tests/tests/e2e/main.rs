@@ -4,6 +4,7 @@
 mod answers;
 mod clients;
 mod daemons;
+mod forged;
 mod frames;
 mod jail;
 mod leaving;

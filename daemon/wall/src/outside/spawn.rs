@@ -25,6 +25,8 @@ pub struct SpawnRequest {
     pub stderr: OwnedFd,
     /// Its stack limit in bytes; a lower hard limit of the daemon's own is kept.
     pub stack: u64,
+    /// Its limit of core dumps in bytes, likewise.
+    pub core: u64,
     /// Whom it runs as; `None`: as the daemon. Only a privileged daemon can choose, and should:
     /// root's files would be the worker's by ownership, and no limit of processes holds for root.
     pub user: Option<User>,

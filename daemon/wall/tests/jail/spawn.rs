@@ -1,9 +1,10 @@
 //! Promises about spawning.
 
 use crate::Promise;
-use crate::worker::{STACK, request, run_free, spawn_by};
+use crate::worker::{CORE, STACK, confine_by, divide, gate_by, request, run_free, spawn_by};
 use coldshoe_jail::{Feature, Grade};
 use coldshoe_wall::outside::{Exit, Features, Observed, SpawnError, Spawner, User, landlock_abi};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::sync::mpsc;
 
 pub const PROMISES: &[Promise] = &[
@@ -13,6 +14,10 @@ pub const PROMISES: &[Promise] = &[
         leaked_descriptor,
     ),
     ("a_worker_dies_with_the_spawner", dies_with_the_spawner),
+    (
+        "a_confined_worker_dies_with_the_spawner_whatever_it_does",
+        confined_dies_with_the_spawner,
+    ),
     ("a_dropped_child_is_killed_and_reaped", dropped_child),
     (
         "dropping_a_child_that_does_not_die_does_not_wait_for_it",
@@ -68,6 +73,7 @@ fn manifest() {
     assert_eq!(told("leads its session"), ["true"]);
     assert_eq!(told("parent"), [std::process::id().to_string()]);
     assert_eq!(told("stack"), [format!("Some({STACK}) Some({STACK})")]);
+    assert_eq!(told("core"), [format!("Some({CORE}) Some({CORE})")]);
     assert_eq!(told("directory"), ["Ok(\"/\")"]);
     assert_eq!(told("dies with its parent by"), ["9"]);
     assert_eq!(told("SigBlk:"), ["0000000000000000"]);
@@ -92,16 +98,46 @@ fn leaked_descriptor() {
     drop(leaked);
 }
 
+const KILLED: Exit = Exit::Signaled {
+    signal: libc::SIGKILL,
+    core: false,
+};
+
 fn dies_with_the_spawner() {
     let spawner = Spawner::start().unwrap();
     let worker = spawn_by(&spawner, &["wait"]);
     worker.ready();
     drop(spawner);
-    let killed = Exit::Signaled {
-        signal: libc::SIGKILL,
-        core: false,
-    };
-    assert_eq!(worker.end().exit, killed);
+    assert_eq!(worker.end().exit, KILLED);
+}
+
+/// The second stage: on its way, waiting for an answer of its gate, running, and waiting for us.
+fn confined_dies_with_the_spawner() {
+    let started = || Spawner::start().unwrap();
+    let args = |attempt| ["confined", "single", attempt];
+    let spawner = started();
+    let (worker, _maps) = divide(&spawner, &args("wait")).unwrap();
+    drop(spawner);
+    assert_eq!(worker.end().exit, KILLED);
+
+    let spawner = started();
+    let plain = crate::modules::path("plain").to_string_lossy().into_owned();
+    let asks = [&args("load")[..], &[&plain]].concat();
+    let (worker, gate) = gate_by(&spawner, &asks);
+    let mut asked = [PollFd::new(&gate, PollFlags::IN)];
+    poll(&mut asked, None).unwrap();
+    assert_eq!(asked[0].revents(), PollFlags::IN, "it waits for an answer");
+    drop(spawner);
+    assert_eq!(worker.end().exit, KILLED);
+    drop(gate);
+
+    for attempt in ["spin", "wait"] {
+        let spawner = started();
+        let worker = confine_by(&spawner, "single", &args(attempt)).unwrap();
+        worker.ready();
+        drop(spawner);
+        assert_eq!(worker.end().exit, KILLED, "{attempt}");
+    }
 }
 
 fn dropped_child() {
