@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -37,12 +37,13 @@ impl Daemon {
 
     /// Starts one and waits until it is ready.
     pub fn start(place: Place) -> Self {
-        Self::start_with(place, &[])
+        let command = place.coldshoed();
+        Self::start_with(place, command)
     }
 
-    /// The same with more options.
-    pub fn start_with(place: Place, options: &[&str]) -> Self {
-        let mut child = place.coldshoed().args(options).spawn().expect("coldshoed");
+    /// The same with a command of one's own.
+    pub fn start_with(place: Place, mut command: Command) -> Self {
+        let mut child = command.spawn().expect("coldshoed");
         let pid = Pid::from_child(&child);
         let process = Process {
             pidfd: pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd"),

@@ -18,7 +18,11 @@ const SCHEMA: u32 = 1;
 /// Something is missing, or something else stands in for it.
 const EXIT_DEGRADED: u8 = 6;
 
-/// Ends with 6 if anything is degraded or missing.
+/// No part of the jail uses them yet: whether the kernel has them tells nothing.
+const UNUSED: [Feature; 1] = [Feature::CoreScheduling];
+
+/// Ends with 6 if anything is degraded or missing. Limits of cgroups are those of a daemon that is
+/// started as this is: in a service of its own with Delegate=yes they are there.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Prints JSON
@@ -104,7 +108,7 @@ struct Report {
 /// Carries out the verb.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
     let features = Features::probe();
-    let cgroups = cgroup_controllers();
+    let cgroups = cgroup_controllers().and_then(|()| own_subtree(coldshoed::cgroup_limits()));
     let report = Report::new(features.landlock_abi(), |feature| match feature {
         Feature::CgroupLimits => Some(cgroups.clone()),
         other => features.support(other.name()),
@@ -127,6 +131,7 @@ impl Report {
         let unknown = || Err("coldshoectl does not know how to try it".to_owned());
         let rows: Vec<Row> = Feature::ALL
             .into_iter()
+            .filter(|feature| !UNUSED.contains(feature))
             .map(|feature| row(feature, answer(feature).unwrap_or_else(unknown)))
             .collect();
         let state = rows.iter().map(|row| row.state).max().unwrap_or(State::Ok);
@@ -195,8 +200,8 @@ impl Report {
             ),
             State::Missing => format!(
                 "{style}Sessions are refused: {}.{style:#}\n\
-                 A feature that is required, not mandatory, may be named in allow_degraded of the \
-                 profile.",
+                 A feature that is required, not mandatory, may be named in allow_degraded of a \
+                 profile of your own: coldshoed --profile FILE.",
                 names(State::Missing)
             ),
         }
@@ -248,12 +253,11 @@ fn purpose(feature: Feature) -> &'static str {
         Feature::CgroupLimits => {
             "memory, processes and processor time of each session have a limit"
         }
-        Feature::CoreScheduling => "nothing else runs on the other half of a worker's core",
         _ => "a part of the jail",
     }
 }
 
-/// Whether cgroup v2 has the controllers. A daemon gets them where its service delegates a subtree.
+/// Whether cgroup v2 has the controllers.
 fn cgroup_controllers() -> Result<(), String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
     let mount = mounts
@@ -264,6 +268,17 @@ fn cgroup_controllers() -> Result<(), String> {
     let file = format!("{mount}/cgroup.controllers");
     let offered = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     lacking(mount, &offered)
+}
+
+/// A daemon gets the controllers in a subtree of its own. What this process finds about itself is
+/// what a daemon that is started in the same way would.
+fn own_subtree(here: Result<(), String>) -> Result<(), String> {
+    here.map_err(|why| {
+        format!(
+            "the kernel has memory, pids and cpu, and a daemon gets them in a subtree that was \
+             delegated to it; this process has none: {why}"
+        )
+    })
 }
 
 fn lacking(mount: &str, offered: &str) -> Result<(), String> {
@@ -301,7 +316,7 @@ mod tests {
     #[test]
     fn every_feature_has_a_row_and_a_purpose_of_its_own() {
         let report = report(&[]);
-        assert_eq!(report.rows.len(), Feature::ALL.len());
+        assert_eq!(report.rows.len(), Feature::ALL.len() - UNUSED.len());
         for row in &report.rows {
             let same = report
                 .rows
@@ -315,7 +330,7 @@ mod tests {
 
     #[test]
     fn each_missing_feature_counts_by_its_grade_and_says_what_stands_in() {
-        for feature in Feature::ALL {
+        for feature in Feature::ALL.into_iter().filter(|f| !UNUSED.contains(f)) {
             let report = report(&[feature]);
             let (state, sessions) = match feature.grade() {
                 Grade::Reported => (State::Degraded, true),
@@ -365,6 +380,15 @@ mod tests {
             "without": Feature::Mdwe.without(),
         });
         assert_eq!(*row, expected);
+    }
+
+    #[test]
+    fn controllers_of_the_kernel_are_not_taken_for_limits_of_sessions() {
+        assert_eq!(own_subtree(Ok(())), Ok(()));
+        let why = own_subtree(Err("it is in the root cgroup".to_owned())).unwrap_err();
+        assert!(why.contains("the kernel has memory"), "{why}");
+        assert!(why.contains("delegated"), "{why}");
+        assert!(why.ends_with("it is in the root cgroup"), "{why}");
     }
 
     #[test]

@@ -4,10 +4,11 @@ mod claims;
 mod image;
 mod libraries;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use anstyle::AnsiColor;
 use clap::{Args, Subcommand};
 use coldshoe_jail::{Arch, Outcome, Profile, ProfileError, RefusedSymbol};
+use coldshoed::Unfit;
 use comfy_table::Row as Line;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -150,7 +152,7 @@ struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Obstacle {
     why: String,
-    remedy: &'static str,
+    remedy: Cow<'static, str>,
 }
 
 impl Report {
@@ -195,12 +197,16 @@ impl Report {
             obstacles: Vec::new(),
         };
         report.obstacles = report.obstacles(image, here);
+        report.add_what_the_daemon_finds(bytes);
         report
     }
 
     fn obstacles(&self, image: &Image<'_>, here: bool) -> Vec<Obstacle> {
         let mut found = Vec::new();
-        let mut add = |why: String, remedy| found.push(Obstacle { why, remedy });
+        let mut add = |why: String, remedy: &'static str| {
+            let remedy = remedy.into();
+            found.push(Obstacle { why, remedy });
+        };
         if image.is_program() {
             add("it is a program".to_owned(), "link it with -shared");
         }
@@ -246,6 +252,20 @@ impl Report {
             );
         }
         found
+    }
+
+    /// The daemon looks, too, before it starts a worker, and by the same code. It stops at its first
+    /// reason: one that stands there already in other words is not told twice.
+    fn add_what_the_daemon_finds(&mut self, bytes: &[u8]) {
+        let Err(unfit) = coldshoed::check_module(Cursor::new(bytes)) else {
+            return;
+        };
+        if self.obstacles.is_empty() || matches!(unfit, Unfit::Damaged(_)) {
+            self.obstacles.push(Obstacle {
+                why: unfit.to_string(),
+                remedy: unfit.remedy().into(),
+            });
+        }
     }
 
     fn in_words(&self, width: u16) -> String {

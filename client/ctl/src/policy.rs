@@ -1,13 +1,13 @@
 //! `coldshoectl policy show`: the jail in words.
 
 use std::io;
+use std::path::PathBuf;
 
 use anstyle::AnsiColor;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use coldshoe_jail::{
-    Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase, Profile, ProfileError, Wake,
-};
+use coldshoe_jail::{Arch, CallInWords, Explanation, LimitInWords, Outcome, Phase, Wake};
+use coldshoed::ProfileFileError;
 use comfy_table::{ColumnConstraint, Row, Width};
 
 use crate::words::{plain, print, width};
@@ -20,9 +20,9 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Which jail
-    #[arg(value_parser = profiles())]
-    profile: String,
+    /// Which jail: single, threaded, or a file with a profile, as coldshoed takes it
+    #[arg(value_name = "NAME|FILE")]
+    profile: PathBuf,
     /// System calls of this architecture [default: this machine's]
     #[arg(long, value_parser = archs())]
     arch: Option<Arch>,
@@ -32,10 +32,6 @@ pub(crate) struct Show {
     /// Prints JSON: a list with one object a phase
     #[arg(long)]
     json: bool,
-}
-
-fn profiles() -> PossibleValuesParser {
-    Profile::BUILTIN.map(|(name, _)| name).into()
 }
 
 fn archs() -> impl TypedValueParser<Value = Arch> {
@@ -52,9 +48,9 @@ fn phases() -> impl TypedValueParser<Value = Phase> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// A profile that is built in is broken.
-    #[error("the jail cannot be shown\n  why: {0}\n  try: another build of coldshoectl")]
-    Profile(#[from] ProfileError),
+    /// There is none, or the daemon would not take it. Its three lines say all.
+    #[error("{0}")]
+    Profile(#[from] ProfileFileError),
     /// No architecture was given, and this one has no jails.
     #[error(
         "the jail cannot be shown\n  why: there is none for this machine's architecture\n  try: --arch x86_64"
@@ -74,7 +70,7 @@ impl Error {
 /// Carries out the verb.
 pub(crate) fn run(verb: &Verb) -> Result<(), Error> {
     let Verb::Show(options) = verb;
-    let profile = Profile::builtin(&options.profile)?;
+    let profile = coldshoed::profile(&options.profile)?;
     let arch = options.arch.or(Arch::host()).ok_or(Error::NoArch)?;
     let explained: Vec<Explanation> = Phase::ALL
         .into_iter()
@@ -172,16 +168,17 @@ fn groups(phase: &Explanation) -> Vec<(String, Vec<&CallInWords>)> {
         let calls = phase.calls.iter();
         calls.filter(|call| wanted(call.outcome)).collect()
     };
+    let early = format!(
+        "Allowed by the daemon, which is asked, {} times at most",
+        phase.load_budget
+    );
     let late = format!(
         "Answered with an error by the daemon, {} times at most",
         phase.soft_budget
     );
     let mut groups = vec![
         ("Allowed".to_owned(), of(|o| o == Outcome::Allowed)),
-        (
-            "Allowed by the daemon, which is asked".to_owned(),
-            of(|o| o == Outcome::AllowedByDaemon),
-        ),
+        (early, of(|o| o == Outcome::AllowedByDaemon)),
         (
             "Answered with an error".to_owned(),
             of(|o| matches!(o, Outcome::Refused(_))),
@@ -222,6 +219,8 @@ fn table(calls: &[&CallInWords], width: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use coldshoe_jail::Profile;
+
     use super::*;
 
     fn shown(profile: &str, phases: &[Phase]) -> String {

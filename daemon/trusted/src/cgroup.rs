@@ -1,10 +1,10 @@
 //! cgroup v2: a group per session, with limits that the worker's own resource limits cannot say.
 //!
 //! A daemon may only make groups where it was given a subtree of its own (`Delegate=` of systemd).
-//! Whether it was is found out by trying, after two looks: it is not in the root group, and it is
-//! alone in its group; so a daemon that was started from a shell never rearranges the shell's
-//! group. Where there is no subtree, sessions run under their resource limits alone and their
-//! report says so.
+//! Whether it was is looked at before anything is changed: it is not in the root group, whoever runs
+//! the system has marked its group as given away, and it is alone there; so a daemon that was started
+//! from a shell, or as root in somebody's service, never rearranges what is not its own. Where there
+//! is no subtree, sessions run under their resource limits alone and their report says so.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,6 +23,10 @@ const OVERHEAD: u64 = 64 << 20;
 /// The period of `cpu.max`, in microseconds.
 const PERIOD: u64 = 100_000;
 
+/// systemd marks a group that it gives away with one of these, as `1`: the one that everybody may
+/// read where the kernel lets it, the other always.
+const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
+
 /// What one session may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -36,14 +40,16 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// From a profile's limits: bytes of heap (`data`) and of each stack, and the threads beside
-    /// the first one; and the size of the module in bytes, which is in memory twice: its copy in
-    /// the jail, and what the loader makes of it.
-    pub(crate) fn new(data: u64, stack: u64, threads: u64, module: u64) -> Self {
+    /// the first one; the size of the module in bytes, which is in memory twice: its copy in the
+    /// jail, and what the loader makes of it; and the size of the session's two segments in bytes,
+    /// whose pages count where they are touched first.
+    pub(crate) fn new(data: u64, stack: u64, threads: u64, module: u64, segments: u64) -> Self {
         let all = threads.saturating_add(1);
         Self {
             memory: data
                 .saturating_add(stack.saturating_mul(all))
                 .saturating_add(module.saturating_mul(2))
+                .saturating_add(segments)
                 .saturating_add(OVERHEAD),
             // While it starts, a worker is two processes.
             processes: all.saturating_add(1),
@@ -110,11 +116,8 @@ impl Cgroups {
     /// Finds the daemon's subtree by trying, and moves the daemon to a group of its own there.
     /// Never fails: what it did not get, and why, is in the log and in each session's report.
     pub(crate) fn discover() -> Self {
-        let subtree = own_group(
-            &read(Path::new("/proc/self/cgroup")).unwrap_or_default(),
-            &read(Path::new("/proc/self/mountinfo")).unwrap_or_default(),
-        )
-        .and_then(|dir| Subtree::take(dir, std::process::id()));
+        let subtree =
+            own_dir().and_then(|dir| Subtree::take(dir, std::process::id(), is_delegated));
         match subtree.as_ref().map(Subtree::lacking) {
             Ok(None) => tracing::info!("cgroup limits: memory, pids and cpu of each session"),
             Ok(Some(why)) => tracing::info!("cgroup limits are not complete: {why}"),
@@ -145,43 +148,13 @@ impl Cgroups {
 
 impl Subtree {
     fn lacking(&self) -> Option<String> {
-        let lacking: Vec<_> = Controller::ALL
-            .into_iter()
-            .filter(|controller| !self.controllers.contains(controller))
-            .map(Controller::file)
-            .collect();
-        let text = lacking.join(", ");
-        (!lacking.is_empty()).then(|| format!("its subtree was delegated without {text}"))
+        missing_of(&self.controllers)
     }
 
-    /// Tries whether `dir`, the group of the process `own`, is a delegated subtree.
-    fn take(dir: PathBuf, own: u32) -> Result<Self, String> {
+    /// Takes `dir`, the group of the process `own`, if it is a subtree of its own.
+    fn take(dir: PathBuf, own: u32, delegated: fn(&Path) -> bool) -> Result<Self, String> {
+        let offered = look(&dir, own, delegated)?;
         let at = dir.display();
-        match read(&dir.join("cgroup.type")).as_deref().map(str::trim) {
-            Ok("domain") => {}
-            Ok(other) => return Err(format!("its cgroup {at} is of the type {other:?}")),
-            Err(_) => {
-                return Err(format!(
-                    "it is in the root cgroup {at}: no subtree was delegated to it"
-                ));
-            }
-        }
-        let offered = read(&dir.join("cgroup.controllers"))
-            .map_err(|error| format!("its cgroup {at} cannot be read: {error}"))?;
-        let offered: Vec<Controller> = Controller::ALL
-            .into_iter()
-            .filter(|wanted| offered.split_whitespace().any(|name| name == wanted.name()))
-            .collect();
-        if offered.is_empty() {
-            return Err(format!(
-                "its cgroup {at} has no controller for memory, pids or cpu"
-            ));
-        }
-        let inside = read(&dir.join("cgroup.procs"))
-            .map_err(|error| format!("its cgroup {at} cannot be read: {error}"))?;
-        if inside.lines().any(|pid| pid.trim().parse() != Ok(own)) {
-            return Err(format!("it shares its cgroup {at} with other processes"));
-        }
         let leaf = dir.join(OWN);
         make(&leaf).map_err(|error| format!("its cgroup {at} was not delegated: {error}"))?;
         let taken = write(&leaf.join("cgroup.procs"), &own.to_string())
@@ -213,7 +186,7 @@ impl Subtree {
         let probe = subtree.dir.join(PROBE);
         make(&probe).map_err(|error| format!("no group can be made: {error}"))?;
         subtree.controllers.retain(|controller| {
-            let limits = Limits::new(1 << 30, 0, 0, 0);
+            let limits = Limits::new(1 << 30, 0, 0, 0, 0);
             write(&probe.join(controller.file()), &controller.value(&limits))
                 .map_err(|error| why = format!("{} is refused: {error}", controller.file()))
                 .is_ok()
@@ -300,6 +273,85 @@ impl Drop for Cgroup {
             leftovers.push(self.dir.clone());
         }
     }
+}
+
+/// Whether a daemon in this process's place would get limits for its sessions. Changes nothing, so
+/// what only trying tells is not found out.
+///
+/// # Errors
+/// What is missing, to follow a colon.
+pub fn cgroup_limits() -> Result<(), String> {
+    let offered = look(&own_dir()?, std::process::id(), is_delegated)?;
+    match missing_of(&offered) {
+        Some(why) => Err(why),
+        None => Ok(()),
+    }
+}
+
+fn own_dir() -> Result<PathBuf, String> {
+    own_group(
+        &read(Path::new("/proc/self/cgroup")).unwrap_or_default(),
+        &read(Path::new("/proc/self/mountinfo")).unwrap_or_default(),
+    )
+}
+
+/// Whether `dir`, the group of the process `own`, looks like a subtree of its own, and what can be
+/// limited there.
+fn look(dir: &Path, own: u32, delegated: fn(&Path) -> bool) -> Result<Vec<Controller>, String> {
+    let at = dir.display();
+    match read(&dir.join("cgroup.type")).as_deref().map(str::trim) {
+        Ok("domain") => {}
+        Ok(other) => return Err(format!("its cgroup {at} is of the type {other:?}")),
+        Err(_) => {
+            return Err(format!(
+                "it is in the root cgroup {at}: no subtree was delegated to it"
+            ));
+        }
+    }
+    if !delegated(dir) {
+        return Err(format!(
+            "its cgroup {at} was not delegated to it: no {} is 1 there; a service has that with \
+             Delegate=yes",
+            DELEGATED.join(" or ")
+        ));
+    }
+    let offered = read(&dir.join("cgroup.controllers"))
+        .map_err(|error| format!("its cgroup {at} cannot be read: {error}"))?;
+    let offered: Vec<Controller> = Controller::ALL
+        .into_iter()
+        .filter(|wanted| offered.split_whitespace().any(|name| name == wanted.name()))
+        .collect();
+    if offered.is_empty() {
+        return Err(format!(
+            "its cgroup {at} has no controller for memory, pids or cpu"
+        ));
+    }
+    let inside = read(&dir.join("cgroup.procs"))
+        .map_err(|error| format!("its cgroup {at} cannot be read: {error}"))?;
+    if inside.lines().any(|pid| pid.trim().parse() != Ok(own)) {
+        return Err(format!("it shares its cgroup {at} with other processes"));
+    }
+    Ok(offered)
+}
+
+fn is_delegated(dir: &Path) -> bool {
+    DELEGATED.iter().any(|name| {
+        let mut value = [0; 4];
+        match rustix::fs::getxattr(dir, *name, &mut value) {
+            Ok(size) => value.get(..size) == Some(b"1"),
+            Err(_) => false,
+        }
+    })
+}
+
+fn missing_of(controllers: &[Controller]) -> Option<String> {
+    let lacking: Vec<_> = Controller::ALL
+        .into_iter()
+        .filter(|controller| !controllers.contains(controller))
+        .map(Controller::file)
+        .collect();
+    let text = lacking.join(", ");
+    (!lacking.is_empty()).then(|| format!("its subtree was delegated without {text}"))
 }
 
 /// Whether the group is gone now.
@@ -411,7 +463,7 @@ mod tests {
 
     fn cgroups(dir: &Path) -> Cgroups {
         Cgroups {
-            subtree: Subtree::take(dir.to_owned(), OWN_PID),
+            subtree: Subtree::take(dir.to_owned(), OWN_PID, |_| true),
         }
     }
 
@@ -509,14 +561,43 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_was_not_given_away_is_not_touched_and_the_way_to_have_one_is_told() {
+        let (_top, dir) = tree("memory pids cpu");
+        let why = Subtree::take(dir.clone(), OWN_PID, |_| false).unwrap_err();
+        assert!(why.contains("Delegate=yes"), "{why}");
+        assert!(!dir.join(OWN).exists());
+        assert_eq!(read(&dir.join("cgroup.subtree_control")).unwrap(), "");
+    }
+
+    /// Of a plain directory, where its file system has such marks.
+    #[test]
+    fn the_mark_of_a_delegated_group_is_read() {
+        let (_top, dir) = tree("memory");
+        assert!(!is_delegated(&dir));
+        let flags = rustix::fs::XattrFlags::empty();
+        for (value, delegated) in [
+            (&b"1"[..], true),
+            (b"0", false),
+            (b"11", false),
+            (b"", false),
+        ] {
+            if let Err(error) = rustix::fs::setxattr(&dir, DELEGATED[0], value, flags) {
+                eprintln!("SKIPPED: no extended attributes here: {error}");
+                return;
+            }
+            assert_eq!(is_delegated(&dir), delegated, "{value:?}");
+        }
+    }
+
+    #[test]
     fn limits_follow_the_profile_and_leave_room_to_start() {
-        let single = Limits::new(512 << 20, 8 << 20, 0, 4 << 20);
-        assert_eq!(single.memory, (512 + 8 + 8 + 64) << 20);
+        let single = Limits::new(512 << 20, 8 << 20, 0, 4 << 20, 33 << 20);
+        assert_eq!(single.memory, (512 + 8 + 8 + 33 + 64) << 20);
         assert_eq!((single.processes, single.cpu), (2, 110_000));
-        let threaded = Limits::new(512 << 20, 8 << 20, 3, 0);
+        let threaded = Limits::new(512 << 20, 8 << 20, 3, 0, 0);
         assert_eq!((threaded.processes, threaded.cpu), (5, 410_000));
         assert_eq!(
-            Limits::new(u64::MAX, 1, u64::MAX, u64::MAX).memory,
+            Limits::new(u64::MAX, 1, u64::MAX, u64::MAX, 1).memory,
             u64::MAX
         );
     }
@@ -594,7 +675,7 @@ mod tests {
     #[test]
     fn real_limits_are_in_force_where_a_subtree_was_delegated() {
         let cgroups = Cgroups::discover();
-        let Some(group) = cgroups.for_session(1, &Limits::new(1 << 20, 0, 0, 0)) else {
+        let Some(group) = cgroups.for_session(1, &Limits::new(1 << 20, 0, 0, 0, 0)) else {
             let why = cgroups.missing(None).unwrap_or_default();
             eprintln!("SKIPPED: no delegated cgroup: {why}");
             return;

@@ -7,18 +7,22 @@ use coldshoe_jail::{Feature, Profile};
 
 use crate::CpuList;
 
-/// How long the daemon waits for a worker before it kills it.
+/// How long the daemon waits for what it does not do itself. Together, `find` and `load` are less
+/// than a client's patience, which is 10 s.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From spawning to a loaded module.
+    /// For a disk: finding, reading and hashing a module, and reading its tuning file.
+    pub find: Duration,
+    /// For a worker, before it is killed: from spawning to a loaded module.
     pub load: Duration,
-    /// For configure, start and stop.
+    /// The same for configure, start and stop.
     pub order: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            find: Duration::from_secs(4),
             load: Duration::from_secs(5),
             order: Duration::from_secs(2),
         }
@@ -48,7 +52,7 @@ pub struct Config {
     /// Features of the kernel to do without, to see what happens then. For tests: no option of the
     /// command line leads here.
     pub disable_features: Vec<Feature>,
-    /// Patience with workers.
+    /// Patience.
     pub timeouts: Timeouts,
     /// Sessions at a time, over all clients.
     pub max_sessions: usize,

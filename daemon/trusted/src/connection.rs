@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
-use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, try_send};
+use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, encode, try_send};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -39,6 +39,13 @@ impl Reply {
             body: body.into(),
             fds,
         }
+    }
+
+    /// Whether the client's side would take it; if not, what the client is told instead.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        let envelope = Envelope::new(self.serial, self.body.clone());
+        let encoded = encode(&envelope).map_err(|error| unsayable(&error));
+        encoded.map(drop)
     }
 
     pub(crate) fn trouble(serial: u32, trouble: Trouble) -> Self {

@@ -33,7 +33,7 @@ const MACHINES: [(Machine, &str); 3] = [
 /// Why a file is no module for this machine and its jail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Unfit {
+pub enum Unfit {
     /// The bytes cannot be read.
     #[error("its copy cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -65,7 +65,7 @@ pub(crate) enum Unfit {
 
 impl Unfit {
     /// What to do about it, on one line.
-    pub(crate) fn remedy(&self) -> String {
+    pub fn remedy(&self) -> String {
         match self {
             Self::WritableCode => "link the module without -N and without writable code".into(),
             Self::Stack(_) => {
@@ -81,8 +81,12 @@ impl Unfit {
     }
 }
 
-/// Says why these bytes cannot be a module for this machine. Leaves the position at the beginning.
-pub(crate) fn check<R: Read + Seek>(mut content: R) -> Result<(), Unfit> {
+/// Whether these bytes can be a module for this machine, by a look at their headers: the one that the
+/// daemon has before it starts a worker. Leaves the position at the beginning.
+///
+/// # Errors
+/// The first reason why not.
+pub fn check<R: Read + Seek>(mut content: R) -> Result<(), Unfit> {
     let size = content.seek(io::SeekFrom::End(0))?;
     let result = look(&ReadCache::new(&mut content), size);
     content.rewind()?;

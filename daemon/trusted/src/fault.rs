@@ -58,6 +58,14 @@ impl Fault {
                 format!("its last try was {call}, and it had been refused too often before"),
                 escape.to_owned(),
             ),
+            Kind::LoadBudget => (
+                FaultReason::Violation,
+                format!("module {module:?} asked for more than loading takes, {doing}"),
+                format!("its last call was {call}, and it had made too many such calls before"),
+                "see what its constructors and create() do, and report it to its author: tuning \
+                 data comes as bytes, and nothing else is to be looked for"
+                    .to_owned(),
+            ),
             Kind::Other => (
                 FaultReason::Violation,
                 format!("module {module:?} tried to break out of its jail {doing}"),
@@ -75,10 +83,15 @@ impl Fault {
             Exit::Signaled { .. } if exit.is_violation() => FaultReason::Violation,
             Exit::Signaled { .. } => FaultReason::Crash,
         };
+        let core = match exit {
+            Exit::Signaled { core: true, .. } => ", and left a core dump",
+            Exit::Signaled { .. } => ", no core dump",
+            Exit::Exited(_) => "",
+        };
         Self::new(
             reason,
             format!("module {module:?} failed {doing}"),
-            format!("its process {exit}"),
+            format!("its process {exit}{core}"),
             "see what the module logged, and report this to its author",
         )
     }
@@ -117,6 +130,16 @@ impl Fault {
         fault.trouble.code = ErrorCode::Internal;
         fault
     }
+}
+
+/// What a step cannot have failed at, by what the worker had to do: its module speaks.
+pub(crate) fn misplaced(module: &str, failed: &Failed) -> Fault {
+    let stage = failed.stage().as_str_name().to_lowercase();
+    let stage = stage.trim_start_matches("stage_");
+    Fault::protocol(
+        module,
+        format!("it sent Failed at the stage {stage:?}, which it was not at"),
+    )
 }
 
 /// A verb or a step that failed while the worker is well.
@@ -163,6 +186,16 @@ mod tests {
         assert_eq!(reason(Exit::Exited(0)), FaultReason::Exit);
         assert_eq!(reason(signaled(11)), FaultReason::Crash);
         assert_eq!(reason(signaled(31)), FaultReason::Violation);
+    }
+
+    #[test]
+    fn a_fault_tells_whether_a_core_was_dumped() {
+        let text = |core| {
+            let exit = Exit::Signaled { signal: 11, core };
+            Fault::ended("m", exit, "in a frame").trouble.why
+        };
+        assert_eq!(text(false), "its process crashed (SIGSEGV), no core dump");
+        assert!(text(true).ends_with(", and left a core dump"));
     }
 
     #[test]

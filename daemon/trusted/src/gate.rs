@@ -14,10 +14,14 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Duration, Instant, timeout};
 
 /// Calls answered before others get their turn.
 const BATCH: usize = 32;
+/// How long the place of a violation is looked for. Its thread waits meanwhile, but others of the
+/// worker may not.
+const LOOK: Duration = Duration::from_millis(50);
 /// The signal of abort().
 const SIGABRT: u64 = 6;
 /// The signals that the C library keeps for threads, and installs handlers of before the first.
@@ -42,6 +46,8 @@ pub(crate) enum Kind {
     Thread,
     /// More harmless refusals than a module may draw.
     Budget,
+    /// More calls than loading a module takes.
+    LoadBudget,
     /// Anything else.
     Other,
 }
@@ -83,9 +89,10 @@ impl Keeper {
         let (told, state) = watch::channel(State::Holds);
         let watch = Watch {
             rules,
-            maps,
+            maps: Some(maps),
             pidfd,
             phase: Arc::clone(&phase),
+            passed: 0,
             refused: 0,
         };
         let task = tokio::spawn(watch.keep(listener, told));
@@ -122,10 +129,21 @@ pub(crate) struct Rules {
 
 struct Watch {
     rules: Rules,
-    maps: Maps,
+    /// Until the one violation is looked up in it.
+    maps: Option<Maps>,
     pidfd: OwnedFd,
     phase: Arc<Mutex<Phase>>,
+    /// Calls that went on while loading.
+    passed: u32,
+    /// Calls that were answered with an error since.
     refused: u32,
+}
+
+/// A call that nothing allows, and what the worker stood in.
+struct Caught {
+    call: Notification,
+    phase: Phase,
+    kind: Kind,
 }
 
 impl Watch {
@@ -142,7 +160,7 @@ impl Watch {
                         tokio::task::yield_now().await;
                         continue;
                     }
-                    Ok(Turn::Broken(violation)) => State::Broken(violation),
+                    Ok(Turn::Broken(caught)) => State::Broken(self.report(&caught).await),
                     Err(error) if error.kind() == std::io::ErrorKind::NotConnected => State::Ended,
                     Err(error) => State::Lost(error.to_string()),
                 },
@@ -166,19 +184,14 @@ impl Watch {
                 return Ok(Turn::Empty);
             };
             // Held until the answer is out: a flip never overtakes it.
-            let phase = Arc::clone(&self.phase);
-            let phase = lock(&phase);
-            let answer = match self.rules.gate.decide(*phase, call.nr, &call.args) {
-                Verdict::Continue => Answer::Continue,
-                Verdict::Errno(_) if self.refused >= self.rules.gate.soft_budget() => {
-                    return Ok(Turn::Broken(self.report(&call, *phase, Some(Kind::Budget))));
-                }
-                Verdict::Errno(errno) => {
-                    self.refused += 1;
-                    Answer::Errno(errno)
-                }
-                Verdict::Violation => {
-                    return Ok(Turn::Broken(self.report(&call, *phase, None)));
+            let lock = Arc::clone(&self.phase);
+            let phase = self::lock(&lock);
+            let verdict = self.rules.gate.decide(*phase, call.nr, &call.args);
+            let answer = match self.within_budget(verdict, &call) {
+                Ok(answer) => answer,
+                Err(kind) => {
+                    let phase = *phase;
+                    return Ok(Turn::Broken(Caught { call, phase, kind }));
                 }
             };
             listener.respond(call.id, answer)?;
@@ -186,11 +199,51 @@ impl Watch {
         Ok(Turn::More)
     }
 
-    fn report(&mut self, call: &Notification, phase: Phase, kind: Option<Kind>) -> Violation {
-        let name = self.rules.arch.name_of(call.nr);
+    /// Each answer costs the daemon a wake-up, so they are counted.
+    fn within_budget(&mut self, verdict: Verdict, call: &Notification) -> Result<Answer, Kind> {
+        let gate = &self.rules.gate;
+        let (answer, spent, budget, kind) = match verdict {
+            Verdict::Continue => (
+                Answer::Continue,
+                &mut self.passed,
+                gate.load_budget(),
+                Kind::LoadBudget,
+            ),
+            Verdict::Errno(errno) => (
+                Answer::Errno(errno),
+                &mut self.refused,
+                gate.soft_budget(),
+                Kind::Budget,
+            ),
+            Verdict::Violation => {
+                let name = self.rules.arch.name_of(call.nr).unwrap_or_default();
+                return Err(kind(name, &call.args));
+            }
+        };
+        if *spent >= budget {
+            return Err(kind);
+        }
+        *spent += 1;
+        Ok(answer)
+    }
+
+    /// Finds out where it came from: away from the runtime, and not for long.
+    async fn report(&mut self, Caught { call, phase, kind }: &Caught) -> Violation {
+        let (ip, deadline) = (call.ip, Instant::now() + LOOK);
+        let unknown = || format!("{ip:#x}");
+        let place = match self.maps.take() {
+            Some(mut maps) => {
+                let look = spawn_blocking(move || maps.locate(ip, deadline.into_std()));
+                match timeout(2 * LOOK, look).await {
+                    Ok(Ok(place)) => place,
+                    _ => unknown(),
+                }
+            }
+            None => unknown(),
+        };
         Violation {
-            kind: kind.unwrap_or_else(|| self::kind(name.unwrap_or_default(), &call.args)),
-            call: describe(name, call, &self.maps.locate(call.ip), phase),
+            kind: *kind,
+            call: describe(self.rules.arch.name_of(call.nr), call, &place, *phase),
         }
     }
 }
@@ -198,7 +251,7 @@ impl Watch {
 enum Turn {
     Empty,
     More,
-    Broken(Violation),
+    Broken(Caught),
 }
 
 fn lock(phase: &Mutex<Phase>) -> MutexGuard<'_, Phase> {

@@ -33,6 +33,8 @@ pub(crate) struct Jailer {
     pub(crate) rules: Rules,
     /// RLIMIT_STACK in bytes, set before exec.
     pub(crate) stack: u64,
+    /// RLIMIT_CORE in bytes, likewise.
+    pub(crate) core: u64,
     pub(crate) user: Option<User>,
     pub(crate) timeouts: Timeouts,
     pub(crate) shortfall: Shortfall,
@@ -93,6 +95,7 @@ impl Jailer {
                 arch,
             },
             stack: profile.limits().stack,
+            core: profile.limits().core,
             user: worker_user(),
             timeouts: config.timeouts,
             shortfall,
@@ -107,11 +110,13 @@ impl Jailer {
             return Ok(());
         };
         let remedy = match feature.grade() {
-            Grade::Required => format!(
-                "use a kernel that has it, or name \"{feature}\" in allow_degraded of the profile; \
-                 then {}",
-                feature.without()
-            ),
+            Grade::Required => {
+                let (way, without) = (self.way_to_go_without(), feature.without());
+                format!(
+                    "use a kernel that has it, or {way} names \"{feature}\" in allow_degraded; then \
+                     {without}"
+                )
+            }
             _ => format!("nothing runs without it: {}", feature.without()),
         };
         Err(Trouble::new(
@@ -120,6 +125,20 @@ impl Jailer {
             format!("profile \"{}\" requires it; {why}", self.profile),
             remedy,
         ))
+    }
+
+    /// What has to be done so that a profile names a feature; nobody can change one that is built
+    /// in.
+    fn way_to_go_without(&self) -> String {
+        let name = &self.profile;
+        if Profile::BUILTIN.iter().any(|(known, _)| known == name) {
+            format!(
+                "start coldshoed with --profile FILE, where FILE has a profile that extends \
+                 \"{name}\" and"
+            )
+        } else {
+            format!("see to it that the file of the profile \"{name}\"")
+        }
     }
 
     /// The jail for one module. `content` is its file.

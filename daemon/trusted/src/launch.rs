@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed};
+use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed, Stage};
 use coldshoe_control::{Received, RecvError, SendError};
 use coldshoe_frame::create_bell;
 use coldshoe_wall::Namespace;
@@ -20,11 +20,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
-use crate::fault::{Fault, failed};
+use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
 use crate::module_log;
+use crate::processors::Lease;
 use crate::worker::{Refusal, unasked};
 
 const DOING: &str = "while loading";
@@ -36,7 +38,8 @@ const FAREWELL: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// A worker that is confined, with its module loaded.
+/// A worker that is confined, with its module loaded. Dropping it kills it before its gate is given
+/// up.
 pub(crate) struct Launched {
     pub(crate) child: Child,
     pub(crate) channel: Channel,
@@ -45,24 +48,39 @@ pub(crate) struct Launched {
     pub(crate) about: Loaded,
     pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
     pub(crate) serial: u32,
+    /// Where it was put; `None` if the kernel did not take it there.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// Starts a worker for `assignment` with the descriptors `fds`, and waits until its module is
-/// loaded. `place` is told the number of the first process before it does anything, so that what
-/// comes of it stays where it is put.
+/// loaded. The first process is put into `cgroup`, and on its own `processor`, before it does
+/// anything, so that what comes of it is there, too.
 pub(crate) async fn launch(
     jailer: &Jailer,
     module: &str,
     assignment: Assignment,
     fds: &[BorrowedFd<'_>],
-    place: impl FnOnce(i32),
+    cgroup: Option<Cgroup>,
+    processor: Option<&Lease>,
 ) -> Result<Launched, Refusal> {
     let limit = jailer.timeouts.load;
     let deadline = Instant::now() + limit;
     let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
-    let (first, ours, bell) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
-    let nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
-    place(nascent.first_pid());
+    // A child that comes too late is killed by being dropped.
+    let (first, ours, bell) = match timeout_at(deadline, spawn(jailer, module)).await {
+        Ok(spawned) => spawned.map_err(|why| unable(&why))?,
+        Err(_) => {
+            let limit = limit.as_millis();
+            let why = format!("the worker program was not executed within {limit} ms");
+            return Err(unable(&why));
+        }
+    };
+    let mut nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
+    nascent.put_into(cgroup, module);
+    if let (Some(own), Some(first)) = (processor, &nascent.first) {
+        own.place(first.pid())
+            .map_err(|why| unable(&format!("it was not put on its {own}: {why}")))?;
+    }
     let launching = Launching {
         jailer,
         module,
@@ -110,20 +128,16 @@ impl Launching<'_> {
         };
         let rules = self.jailer.rules.clone();
         let keeper = Keeper::start(listener, maps, pidfd, rules).map_err(|why| self.unable(why))?;
+        self.nascent.keeper = Some(keeper);
         let about = match self.loaded().await {
             // What the gate saw is the reason of whatever else is seen.
-            Err(refusal) => return Err(self.blame(&keeper).unwrap_or(refusal)),
+            Err(refusal) => return Err(self.blame().unwrap_or(refusal)),
             Ok(about) => about,
         };
-        keeper.flip();
-        let Nascent {
-            ref mut second,
-            ref mut channel,
-            ..
-        } = self.nascent;
-        let (Some(child), Some(channel)) = (second.take(), channel.take()) else {
+        let Some((child, channel, keeper, cgroup)) = self.nascent.take() else {
             return Err(self.unable("its second stage is missing"));
         };
+        keeper.flip();
         Ok(Launched {
             child,
             channel,
@@ -132,6 +146,7 @@ impl Launching<'_> {
             about,
             namespaces,
             serial: SERIAL,
+            cgroup,
         })
     }
 
@@ -239,14 +254,20 @@ impl Launching<'_> {
         Refusal::Fault(fault)
     }
 
-    fn blame(&self, keeper: &Keeper) -> Option<Refusal> {
-        let broken = keeper.broken()?;
+    fn blame(&self) -> Option<Refusal> {
+        let broken = self.nascent.keeper.as_ref()?.broken()?;
         let fault = Fault::broken(self.module, &broken, DOING, &self.jailer.profile);
         Some(Refusal::Fault(fault))
     }
 
+    /// Once it is gated the module may be what speaks, and only loading is left to fail.
     fn failed(&self, reason: &Failed) -> Refusal {
-        Refusal::Verb(failed(self.module, reason))
+        match (reason.stage(), &self.nascent.keeper) {
+            (Stage::Load | Stage::Abi | Stage::Create, _) | (_, None) => {
+                Refusal::Verb(failed(self.module, reason))
+            }
+            (_, Some(_)) => Refusal::Fault(misplaced(self.module, reason)),
+        }
     }
 
     fn unable(&self, why: impl std::fmt::Display) -> Refusal {
@@ -265,6 +286,10 @@ struct Nascent {
     second: Option<Child>,
     second_ended: Option<AsyncFd<OwnedFd>>,
     channel: Option<Channel>,
+    /// Given up after the processes: a call that waits there is never answered.
+    keeper: Option<Keeper>,
+    /// Given up after the processes, whoever ends them.
+    cgroup: Option<Cgroup>,
 }
 
 impl Nascent {
@@ -275,17 +300,35 @@ impl Nascent {
             second: None,
             second_ended: None,
             channel: Some(Channel::new(ours)?),
+            keeper: None,
+            cgroup: None,
         })
     }
 
-    fn first_pid(&self) -> i32 {
-        self.first.as_ref().map_or(0, Child::pid)
+    /// Without a first process there is nothing to put anywhere.
+    fn put_into(&mut self, cgroup: Option<Cgroup>, module: &str) {
+        let (Some(first), Some(cgroup)) = (&self.first, cgroup) else {
+            return;
+        };
+        match cgroup.admit(first.pid()) {
+            Ok(()) => self.cgroup = Some(cgroup),
+            Err(error) => {
+                tracing::warn!(module, %error, "the worker was not put into its cgroup");
+            }
+        }
     }
 
     fn adopt(&mut self, second: Child) -> std::io::Result<()> {
         self.second_ended = Some(second.pidfd().and_then(watch)?);
         self.second = Some(second);
         Ok(())
+    }
+
+    /// What is left of it once its module is loaded.
+    fn take(&mut self) -> Option<(Child, Channel, Keeper, Option<Cgroup>)> {
+        let of_second = self.second.take().zip(self.channel.take());
+        let ((child, channel), keeper) = of_second.zip(self.keeper.take())?;
+        Some((child, channel, keeper, self.cgroup.take()))
     }
 
     /// Waits for the end of the first stage, and reaps it.
@@ -313,7 +356,8 @@ impl Drop for Nascent {
         let Ok(socket) = channel.as_fd().try_clone_to_owned() else {
             return;
         };
-        let farewell = move || bury(&first, socket.as_fd());
+        let cgroup = self.cgroup.take();
+        let farewell = move || bury(first, socket.as_fd(), cgroup);
         if let Err(error) = std::thread::Builder::new().spawn(farewell) {
             tracing::error!(%error, "a worker that was given up may be left behind");
         }
@@ -321,11 +365,11 @@ impl Drop for Nascent {
 }
 
 /// Lets the first stage come to its end, and takes its second one with it. Killed half-way it could
-/// leave one that nobody knows.
-fn bury(first: &Child, socket: BorrowedFd<'_>) {
+/// leave one that nobody knows; so the group, which would kill it, is given up last.
+fn bury(first: Child, socket: BorrowedFd<'_>, cgroup: Option<Cgroup>) {
     // Nothing comes any more: a stage that waits for a message ends.
     let _ = shutdown(socket, Shutdown::Write);
-    let mut ended = [PollFd::new(first, PollFlags::IN)];
+    let mut ended = [PollFd::new(&first, PollFlags::IN)];
     let _ = poll(&mut ended, Some(&FAREWELL));
     while let Ok(Received { message, fds }) =
         coldshoe_control::recv::<Envelope>(socket, RecvFlags::DONTWAIT)
@@ -335,6 +379,8 @@ fn bury(first: &Child, socket: BorrowedFd<'_>) {
             drop(Child::adopt(pidfd));
         }
     }
+    drop(first);
+    drop(cgroup);
 }
 
 async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd, OwnedFd), String> {
@@ -353,6 +399,7 @@ async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd, OwnedFd
         bell: worker_bell.map_err(|error| format!("no bell: {error}"))?,
         stderr,
         stack: jailer.stack,
+        core: jailer.core,
         user: jailer.user,
     };
     let (done, spawned) = oneshot::channel();

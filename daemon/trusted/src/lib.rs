@@ -4,7 +4,8 @@
 //! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
 //! `session` owns one camera × module; `worker` is the process behind it, found by `registry`,
 //! given its `tuning`, and described by `report`. `jailer` knows what the kernel can do, `launch`
-//! brings a worker into its jail, `gate` keeps it there.
+//! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
+//! `profile_file`.
 //!
 //! The way of a module: `place` makes sure that its directory is safe, `identity` reads its bytes
 //! once, `elf` has a first look at them, `trust` decides and remembers in the `trust_file`.
@@ -24,6 +25,7 @@ mod module_log;
 mod place;
 mod private_group;
 mod processors;
+mod profile_file;
 mod registry;
 mod report;
 mod server;
@@ -33,6 +35,9 @@ mod trust_file;
 mod tuning;
 mod worker;
 
+pub use cgroup::cgroup_limits;
 pub use config::{Config, Timeouts};
+pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
+pub use profile_file::{ProfileFileError, profile};
 pub use server::{ServeError, Server};

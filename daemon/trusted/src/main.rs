@@ -1,17 +1,24 @@
 //! `coldshoed`: the daemon's command line.
 #![forbid(unsafe_code)]
 
+mod log;
+
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use coldshoe_jail::Profile;
 use coldshoed::{Config, CpuList, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
+
+use crate::log::Log;
+
+/// Patience with threads that still read a file when the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs camera algorithms in isolated processes.
 #[derive(Parser)]
@@ -33,9 +40,10 @@ struct Options {
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
-    /// What modules may do: single, threaded or predictive
-    #[arg(long, value_name = "NAME", default_value = "single")]
-    profile: String,
+    /// What modules may do: single, threaded, predictive, or a file with a profile of your own, which has a / in
+    /// its path or ends in .toml; only you and root may be able to write to it
+    #[arg(long, value_name = "NAME|FILE", default_value = "single")]
+    profile: PathBuf,
     /// Processors to keep free for workers of the profile predictive, one each: 2,4-7
     #[arg(long, value_name = "LIST")]
     reserve_cpus: Option<CpuList>,
@@ -56,16 +64,26 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let filter = EnvFilter::try_new(&options.log)
         .with_context(|| format!("--log {:?} is no filter", options.log))?;
+    let log = Log::to_stderr().context("cannot start the log")?;
+    let writer = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || writer.clone())
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
+    // Its own words would wait for whoever reads standard error.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let served = serve(options);
+    log.finish();
+    served
+}
+
+fn serve(options: Options) -> anyhow::Result<()> {
     let mut config = Config::discover()?;
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);
     }
-    config.profile = Profile::builtin(&options.profile)?;
+    config.profile = coldshoed::profile(&options.profile).map_err(told)?;
     config.reserved_cpus = options.reserve_cpus.unwrap_or_default();
     if let Some(worker) = options.worker {
         config.worker = worker;
@@ -76,12 +94,15 @@ fn main() -> anyhow::Result<()> {
     config.module_dirs = options.module_dirs;
     // Directories that were named go before those of the installation.
     config.tuning_dirs.splice(0..0, options.tuning_dirs);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(run(config, options.stop_at_eof))
+        .context("cannot start the runtime")?;
+    let ended = runtime.block_on(run(config, options.stop_at_eof));
+    // A thread that waits for a disk which does not answer ends with the process.
+    runtime.shutdown_timeout(FAREWELL);
+    ended
 }
 
 async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
@@ -96,8 +117,7 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
-    // Its three lines name the cause already: a chain of causes would only repeat it.
-    let server = Server::bind(config).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let server = Server::bind(config).map_err(told)?;
     server
         .serve(async move {
             tokio::select! {
@@ -108,6 +128,11 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
         })
         .await;
     Ok(())
+}
+
+/// An error whose three lines name the cause already: a chain of causes would only repeat it.
+fn told(error: impl std::error::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }
 
 /// Resolves when standard input ends or cannot be read. The thread is never joined: at exit it may

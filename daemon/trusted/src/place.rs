@@ -1,4 +1,5 @@
-//! Directories that nobody but root and the daemon's own user can have had a hand in.
+//! Directories that nobody but root and the daemon's own user can have had a hand in, and files in
+//! them.
 //!
 //! A path is only as safe as its weakest component: whoever may write to one of them can put
 //! another file at its end. So each is opened from the one before, without following links, and
@@ -6,7 +7,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
@@ -139,6 +141,38 @@ impl Place {
             walk.step(&name)?;
         }
         walk.end()
+    }
+
+    /// The first `most` + 1 bytes of the regular file `name` of this directory, which only root and
+    /// `own` may write to: one more than allowed tells that it is too large. Never follows a link
+    /// or waits for a pipe's writer.
+    pub(crate) fn read(&self, name: &OsStr, own: Uid, most: u64) -> Result<Vec<u8>, PlaceError> {
+        let path = self.path.join(name);
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = openat(self, name, flags, Mode::empty()).map_err(io("open", &path))?;
+        let stat = fstat(&file).map_err(io("look at", &path))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            kind => {
+                return Err(PlaceError::Kind {
+                    path,
+                    kind: name_of(kind),
+                    wanted: "a regular file",
+                });
+            }
+        }
+        check_owner(&path, &stat, own)?;
+        check_writers(&path, file.as_fd(), &stat, own)?;
+        let mut bytes = Vec::new();
+        match File::from(file).take(most + 1).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(PlaceError::Io {
+                step: "read",
+                path,
+                source,
+            }),
+        }
     }
 }
 

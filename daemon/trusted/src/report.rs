@@ -1,7 +1,12 @@
-//! How a worker is confined: what the daemon did and what the kernel says, never what the worker
-//! says of itself.
+//! How a worker is confined: what the daemon did and what the kernel says, not what the worker says
+//! of itself once there is a module in it.
+//!
+//! Landlock and the refusal of new executable memory (MDWE) the kernel shows to nobody. Of them the
+//! report has what was asked for: the worker's own stages, which end where the kernel refuses one,
+//! had confirmed it before the module was loaded.
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 
 use coldshoe_control::client::{Confinement, Limit};
 use coldshoe_jail::Feature;
@@ -92,6 +97,11 @@ pub(crate) fn confinement(known: &Known<'_>) -> Result<Confinement, String> {
     {
         return Err(format!("it does not run as user {}", user.uid));
     }
+    match dumpable(owner(known.pid), seen.uid) {
+        Some(false) => {}
+        Some(true) => return Err("others of its user can look into it (DUMPABLE)".into()),
+        None => notes.push("DUMPABLE 0: the kernel does not show it to this daemon".to_owned()),
+    }
     if let Some(why) = &known.no_cgroup {
         let feature = Feature::CgroupLimits;
         notes.push(format!("{feature}: {why}; {}", feature.without()));
@@ -136,6 +146,19 @@ pub(crate) fn confinement(known: &Known<'_>) -> Result<Confinement, String> {
         degraded: jailer.shortfall.degraded.clone(),
         speculation: seen.speculation.unwrap_or_default(),
     })
+}
+
+/// Whether others of its user can look into a worker. The kernel gives the files of one that is not
+/// dumpable to root; of root's own nothing can be told.
+fn dumpable(owner: Option<u32>, worker: Option<u32>) -> Option<bool> {
+    let (owner, worker) = (owner?, worker?);
+    (worker != 0).then_some(owner == worker)
+}
+
+/// Who owns the files of a process. The directory itself is always its user's.
+fn owner(pid: i32) -> Option<u32> {
+    let status = std::fs::metadata(format!("/proc/{pid}/status"));
+    status.ok().map(|status| status.uid())
 }
 
 /// None at all. An unprivileged user's bounding set is the one thing that only a namespace of its
@@ -243,6 +266,16 @@ mod tests {
         assert!(limits(&seen, &asked(u64::MAX)).is_ok());
         assert!(limits(&seen, &asked(1)).unwrap_err().contains("nofile"));
         assert!(limits(&Observed::default(), &[]).is_err());
+    }
+
+    #[test]
+    fn who_can_be_looked_into_is_told_by_the_owner_of_its_files() {
+        assert_eq!(dumpable(Some(0), Some(1000)), Some(false));
+        assert_eq!(dumpable(Some(1000), Some(1000)), Some(true));
+        assert_eq!(dumpable(Some(0), Some(0)), None);
+        assert_eq!(dumpable(None, Some(1000)), None);
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(owner(std::process::id().cast_signed()), Some(own));
     }
 
     #[test]

@@ -148,14 +148,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds the jail, takes the runtime directory's lock and binds its socket. Needs a tokio
-    /// runtime.
+    /// Takes the runtime directory's lock, binds its socket, builds the jail, and then listens. Needs
+    /// a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
         let dir = config.runtime_dir.clone().ok_or(ServeError::NoRuntimeDir)?;
         make_private(&dir)?;
         let lock = lock(&dir)?;
-        let socket = dir.join(SOCKET);
-        let listener = listener(&socket)?;
+        let path = dir.join(SOCKET);
+        let socket = bound(&path)?;
         let context = Context {
             registry: registry(&config)?,
             jailer: Jailer::new(&config)?,
@@ -167,10 +167,12 @@ impl Server {
             last_session: AtomicU64::new(0),
             context: Arc::new(context),
         };
-        tracing::info!(socket = %socket.display(), "ready");
+        // Last: whoever can connect is served at once.
+        let listener = listening(socket, &path)?;
+        tracing::info!(socket = %path.display(), "ready");
         Ok(Self {
             listener,
-            socket,
+            socket: path,
             shared: Arc::new(shared),
             _lock: lock,
         })
@@ -303,14 +305,8 @@ fn lock(dir: &Path) -> Result<File, ServeError> {
 }
 
 /// Binds the socket. One that is there already was left by a daemon that died: the lock is ours.
-fn listener(path: &Path) -> Result<AsyncFd<OwnedFd>, ServeError> {
-    let io = |step| {
-        move |source: io::Error| ServeError::Io {
-            step,
-            path: path.to_owned(),
-            source,
-        }
-    };
+fn bound(path: &Path) -> Result<OwnedFd, ServeError> {
+    let io = |step| failed(step, path);
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(io("replace")(error));
@@ -323,6 +319,16 @@ fn listener(path: &Path) -> Result<AsyncFd<OwnedFd>, ServeError> {
         .map_err(|error| io("make")(error.into()))?;
     bind(&socket, &address).map_err(|error| io("bind")(error.into()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(io("protect"))?;
-    listen(socket.as_fd(), BACKLOG).map_err(|error| io("listen on")(error.into()))?;
-    channel::watch(socket).map_err(io("watch"))
+    Ok(socket)
+}
+
+/// Lets clients in.
+fn listening(socket: OwnedFd, path: &Path) -> Result<AsyncFd<OwnedFd>, ServeError> {
+    listen(socket.as_fd(), BACKLOG).map_err(|error| failed("listen on", path)(error.into()))?;
+    channel::watch(socket).map_err(failed("watch", path))
+}
+
+fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServeError {
+    let path = path.to_owned();
+    move |source| ServeError::Io { step, path, source }
 }

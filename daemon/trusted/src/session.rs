@@ -12,6 +12,7 @@ use coldshoe_control::worker;
 use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_buffer, verify_forward};
 use coldshoe_jail::Wake;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 
 use crate::Config;
 use crate::cgroup::{Cgroup, Cgroups, Limits};
@@ -48,6 +49,9 @@ enum State {
     Running,
 }
 
+/// One of the sessions that the daemon has to give, held by whatever works for it.
+type Permit = Arc<OwnedSemaphorePermit>;
+
 /// A request for a session, on its way.
 pub(crate) struct Opening {
     pub(crate) id: u64,
@@ -73,8 +77,9 @@ pub(crate) async fn run(
         fds,
         permit,
     } = opening;
+    let permit = Arc::new(permit);
     let opened = tokio::select! {
-        opened = open(id, &context, &request, fds) => opened,
+        opened = open(id, &context, &request, fds, &permit) => opened,
         // The client has gone: dropping the launch kills what was started.
         () = outbox.closed() => return,
     };
@@ -92,9 +97,17 @@ pub(crate) async fn run(
         answer,
         fds,
     } = opened;
+    let reply = Reply::new(serial, answer, fds);
+    if let Err(trouble) = reply.check() {
+        // A session that its client never hears of would have no end.
+        tracing::error!(session = id, module, "{trouble}");
+        worker.end().await;
+        drop(permit);
+        return outbox.send(Reply::trouble(serial, trouble));
+    }
     let (camera, pid) = (request.camera, worker.pid());
     tracing::info!(session = id, module, camera, worker = pid, "session opened");
-    outbox.send(Reply::new(serial, answer, fds));
+    outbox.send(reply);
     let mut session = Session {
         id,
         module,
@@ -212,17 +225,13 @@ async fn open(
     context: &Arc<Context>,
     request: &OpenSession,
     fds: Vec<OwnedFd>,
+    permit: &Permit,
 ) -> Result<Opened, Trouble> {
     context.jailer.admit()?;
     let Some((forward, buffers)) = fds.split_first() else {
         return Err(argument(&request.camera, "no forward segment came with it"));
     };
-    let module = find(context, &request.module).await?;
-    let tuning = tuning::find(
-        &context.config.tuning_dirs,
-        &request.module,
-        &request.camera,
-    )?;
+    let (module, tuning) = find(context, request, permit).await?;
     let geometry = Geometry::new(
         request.slots,
         request.stats_capacity,
@@ -252,7 +261,7 @@ async fn open(
         assignment,
         fds,
         nudge,
-        cgroup: cgroup(id, context, &module),
+        cgroup: cgroup(id, context, &module, &geometry),
         processor,
     };
     let mut worker = match Worker::launch(&context.jailer, job).await {
@@ -309,29 +318,55 @@ async fn open(
 }
 
 /// Where the worker is put, if this daemon has a place for it.
-fn cgroup(id: u64, context: &Context, module: &Module) -> Option<Cgroup> {
+fn cgroup(id: u64, context: &Context, module: &Module, geometry: &Geometry) -> Option<Cgroup> {
+    let segments = geometry.forward_len().saturating_add(geometry.return_len());
     let limits = context.config.profile.limits();
     let limits = Limits::new(
         limits.data,
         limits.stack,
         limits.threads.into(),
         module.size,
+        segments as u64,
     );
     context.cgroups.for_session(id, &limits)
 }
 
-/// Reads, hashes and looks at the module; on a thread that may wait for a disk.
-async fn find(context: &Arc<Context>, name: &str) -> Result<Module, Trouble> {
-    let (context, name) = (Arc::clone(context), name.to_owned());
-    let found = tokio::task::spawn_blocking(move || context.registry.find(&name)).await;
-    found.unwrap_or_else(|error| {
-        Err(Trouble::new(
+/// Reads, hashes and looks at the module, and reads its tuning file; on a thread that may wait for
+/// a disk, and that nothing can stop: it holds on to the permit for as long as it reads, whatever
+/// becomes of the client, so that there are never more such threads than sessions.
+async fn find(
+    context: &Arc<Context>,
+    request: &OpenSession,
+    permit: &Permit,
+) -> Result<(Module, Option<Tuning>), Trouble> {
+    let limit = context.config.timeouts.find;
+    let (context, permit) = (Arc::clone(context), Arc::clone(permit));
+    let (name, camera) = (request.module.clone(), request.camera.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let module = context.registry.find(&name)?;
+        let tuning = tuning::find(&context.config.tuning_dirs, &name, &camera)?;
+        Ok((module, tuning))
+    });
+    match timeout(limit, reading).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => Err(Trouble::new(
             ErrorCode::Internal,
             "the module was not looked at",
             error.to_string(),
             "see the daemon's log, and report this",
-        ))
-    })
+        )),
+        Err(_) => Err(Trouble::new(
+            ErrorCode::ModuleRefused,
+            format!("module {:?} cannot be read in time", request.module),
+            format!(
+                "finding, reading and hashing it takes longer than {} ms",
+                limit.as_millis()
+            ),
+            "see whether the disk of its directory, of the tuning files or of the state directory \
+             hangs",
+        )),
+    }
 }
 
 fn assignment(

@@ -16,19 +16,19 @@
 //! what was revoked.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{
-    FileType, FlockOperation, Mode, OFlags, Uid, flock, fstat, fsync, openat, renameat,
+    AtFlags, FlockOperation, Mode, OFlags, Uid, flock, fsync, openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Digest;
-use crate::place::{self, Place, PlaceError, check_owner, check_writers};
+use crate::place::{Place, PlaceError};
 use crate::trust::{MAX_RECORDS, Origin, Record, Trust};
 
 /// Its name in the state directory.
@@ -38,6 +38,9 @@ const LOCK: &str = "trust.lock";
 /// Most bytes.
 const MAX_FILE: u64 = 1 << 20;
 const VERSION: u32 = 1;
+/// Looks for the lock, and the pause between two: another daemon holds it for some milliseconds.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 const PREFACE: &str = "# Modules that coldshoed has seen. It reads this file for each module that it loads;\n\
     # an entry that is deleted makes its module new again. SPECIFICATION.md explains it.\n\n";
 
@@ -54,6 +57,12 @@ pub(crate) enum TrustFileError {
     /// Of a later release.
     #[error("the trust file {} has version {version}, this coldshoed knows {VERSION}", path.display())]
     Version { path: PathBuf, version: u32 },
+    /// Somebody else holds its lock.
+    #[error(
+        "the trust file {} cannot be changed now: {} has been held by another process for {} ms",
+        path.display(), lock.display(), (PAUSE * TRIES).as_millis()
+    )]
+    Locked { path: PathBuf, lock: PathBuf },
     /// It cannot be replaced.
     #[error("cannot {step} the trust file {}: {source}", path.display())]
     Write {
@@ -75,6 +84,10 @@ impl TrustFileError {
                 path.display()
             ),
             Self::Version { .. } => "use the coldshoed that wrote it, or a later one".into(),
+            Self::Locked { lock, .. } => format!(
+                "end the process that `fuser {}` names, unless it is about to; then try again",
+                lock.display()
+            ),
             Self::Write { .. } => {
                 "make room, and let the daemon write to its state directory".into()
             }
@@ -145,33 +158,11 @@ impl TrustFile {
 
     /// All entries, in the order of their first sight. No file: none.
     pub(crate) fn read(&self) -> Result<Vec<Record>, TrustFileError> {
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file: File = match openat(&self.dir, NAME, flags, Mode::empty()) {
-            Ok(fd) => fd.into(),
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            Err(error) => return Err(place::io("open", &self.path)(error).into()),
+        let bytes = match self.dir.read(NAME.as_ref(), self.own, MAX_FILE) {
+            Ok(bytes) => bytes,
+            Err(PlaceError::Missing(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
         };
-        let stat = fstat(&file).map_err(place::io("look at", &self.path))?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind != FileType::RegularFile {
-            return Err(PlaceError::Kind {
-                path: self.path.clone(),
-                kind: place::name_of(kind),
-                wanted: "a regular file",
-            }
-            .into());
-        }
-        check_owner(&self.path, &stat, self.own)?;
-        check_writers(&self.path, file.as_fd(), &stat, self.own)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| PlaceError::Io {
-                step: "read",
-                path: self.path.clone(),
-                source,
-            })?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(self.broken(format!("it has more than {MAX_FILE} bytes")));
         }
@@ -219,18 +210,28 @@ impl TrustFile {
         }
     }
 
-    /// Waits until no other daemon is replacing the file.
+    /// Waits until no other daemon is replacing the file, but not for ever: whoever may open the
+    /// lock may hold it as long as he likes.
     pub(crate) fn lock(&self) -> Result<Lock, TrustFileError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY;
         let file = openat(&self.dir, LOCK, flags, Mode::from_raw_mode(0o600))
             .map_err(self.error("lock"))?;
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                other => break other.map_err(self.error("lock"))?,
+        for _ in 0..TRIES {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file.into() }),
+                Err(Errno::AGAIN | Errno::INTR) => std::thread::sleep(PAUSE),
+                Err(error) => return Err(self.error("lock")(error)),
             }
         }
-        Ok(Lock { _file: file.into() })
+        Err(TrustFileError::Locked {
+            path: self.path.clone(),
+            lock: self.dir.path.join(LOCK),
+        })
     }
 
     /// Replaces the file. The caller holds the lock, or is alone.
@@ -248,11 +249,7 @@ impl TrustFile {
         if text.len() as u64 > MAX_FILE {
             return Err(TrustFileError::TooLarge(self.path.clone()));
         }
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.dir, NEW, flags, Mode::from_raw_mode(0o600))
-            .map_err(self.error("write"))?;
-        let mut file = File::from(fd);
+        let mut file = self.make_new()?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(|source| TrustFileError::Write {
@@ -268,6 +265,23 @@ impl TrustFile {
             .map_err(self.error("keep"))
     }
 
+    /// A file of our own making: one that was left by a daemon that died half-way, or anything else
+    /// of that name, is taken away and never opened.
+    fn make_new(&self) -> Result<File, TrustFileError> {
+        match unlinkat(&self.dir, NEW, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(self.error("make room beside")(error)),
+        }
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NONBLOCK;
+        let made = openat(&self.dir, NEW, flags, Mode::from_raw_mode(0o600));
+        made.map(File::from).map_err(self.error("write"))
+    }
+
     fn error(&self, step: &'static str) -> impl FnOnce(Errno) -> TrustFileError {
         let path = self.path.clone();
         move |error| TrustFileError::Write {
@@ -278,7 +292,8 @@ impl TrustFile {
     }
 }
 
-fn with_line(text: &str, error: &toml::de::Error) -> String {
+/// What is wrong with a text of TOML, on one line.
+pub(crate) fn with_line(text: &str, error: &toml::de::Error) -> String {
     let line = error
         .span()
         .and_then(|span| text.get(..span.start))
@@ -443,6 +458,51 @@ mod tests {
         set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
         let error = TrustFile::open(dir.path(), geteuid()).unwrap_err();
         assert!(matches!(error, PlaceError::Writable { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_lock_that_somebody_holds_is_told_and_not_waited_for() {
+        let (_dir, file) = file();
+        let held = file.lock().unwrap();
+        let error = file.lock().err().unwrap();
+        assert!(matches!(error, TrustFileError::Locked { .. }), "{error}");
+        assert!(error.to_string().contains("trust.lock"), "{error}");
+        assert!(error.remedy().contains("fuser"), "{}", error.remedy());
+        drop(held);
+        file.lock().unwrap();
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_new_file_is_not_opened() {
+        use std::os::unix::net::UnixListener;
+        let (dir, file) = file();
+        let new = file.dir.path.join(NEW);
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "precious").unwrap();
+        let pipe = |path: &Path| {
+            let status = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(status.unwrap().success());
+        };
+        let makers: [&dyn Fn(&Path); 4] = [
+            &|path| {
+                std::fs::write(path, "half of a file, and longer than what is written").unwrap()
+            },
+            &|path| std::os::unix::fs::symlink(&elsewhere, path).unwrap(),
+            // Opened for writing, it would wait for a reader.
+            &pipe,
+            &|path| drop(UnixListener::bind(path).unwrap()),
+        ];
+        for make in makers {
+            make(&new);
+            file.write(&[]).unwrap();
+            assert!(file.read().unwrap().is_empty());
+            let kind = file.path().symlink_metadata().unwrap().file_type();
+            assert!(kind.is_file());
+        }
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "precious");
+        std::fs::create_dir(&new).unwrap();
+        let error = file.write(&[]).unwrap_err();
+        assert!(matches!(error, TrustFileError::Write { .. }), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded};
+use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded, Stage};
 use coldshoe_control::{Received, RecvError, SendError, Trouble};
 use coldshoe_frame::Nudge;
 use coldshoe_wall::Namespace;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::Timeouts;
 use crate::cgroup::Cgroup;
 use crate::channel::{Channel, watch};
-use crate::fault::{Fault, failed};
+use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
 use crate::launch::{Launched, launch};
@@ -34,7 +34,7 @@ pub(crate) struct Worker {
     timeouts: Timeouts,
     profile: String,
     bell: OwnedFd,
-    /// Given up after the child, and so empty by then.
+    /// Given up after the child, which has been killed by then.
     cgroup: Option<Cgroup>,
     processor: Option<Lease>,
 }
@@ -67,11 +67,16 @@ impl Worker {
             assignment,
             fds,
             nudge,
-            mut cgroup,
+            cgroup,
             processor,
         } = job;
-        let mut admitted = Ok(());
-        let mut placed = Ok(());
+        let own = processor.as_ref();
+        let launched = launch(jailer, module, assignment, &fds, cgroup, own).await?;
+        let pidfd = launched
+            .child
+            .pidfd()
+            .and_then(watch)
+            .map_err(|why| Refusal::Fault(Fault::launch(module, why)))?;
         let Launched {
             child,
             channel,
@@ -80,23 +85,8 @@ impl Worker {
             about,
             namespaces,
             serial,
-        } = launch(jailer, module, assignment, &fds, |pid| {
-            admitted = cgroup.as_ref().map_or(Ok(()), |group| group.admit(pid));
-            placed = processor.as_ref().map_or(Ok(()), |own| own.place(pid));
-        })
-        .await?;
-        if let Err(error) = admitted {
-            tracing::warn!(module, %error, "the worker was not put into its cgroup");
-            cgroup = None;
-        }
-        placed.map_err(|why| {
-            let why = format!("it was not put on its processor: {why}");
-            Refusal::Fault(Fault::launch(module, why))
-        })?;
-        let pidfd = child
-            .pidfd()
-            .and_then(watch)
-            .map_err(|why| Refusal::Fault(Fault::launch(module, why)))?;
+            cgroup,
+        } = launched;
         Ok(Self {
             module: module.to_owned(),
             child,
@@ -149,6 +139,11 @@ impl Worker {
     /// doorbell rather than on its socket.
     pub(crate) async fn order(&mut self, order: Body, asleep: bool) -> Result<(), Refusal> {
         let (kind, limit) = (order.kind(), self.timeouts.order);
+        let stage = match &order {
+            Body::Configure(_) => Stage::Configure,
+            Body::Start(_) => Stage::Start,
+            _ => Stage::Stop,
+        };
         let doing = format!("in {}", kind.to_lowercase());
         match self
             .ask(order, &[], &doing, limit, asleep)
@@ -156,7 +151,10 @@ impl Worker {
             .map_err(Refusal::Fault)?
         {
             Body::Done(_) => Ok(()),
-            Body::Failed(reason) => Err(Refusal::Verb(failed(&self.module, &reason))),
+            Body::Failed(reason) if reason.stage() == stage => {
+                Err(Refusal::Verb(failed(&self.module, &reason)))
+            }
+            Body::Failed(reason) => Err(Refusal::Fault(misplaced(&self.module, &reason))),
             other => Err(Refusal::Fault(unasked(&self.module, &other))),
         }
     }
@@ -226,10 +224,9 @@ impl Worker {
                         ..
                     },
                 ..
-            }) => match body {
-                Body::Failed(_) => Ok(body),
-                body if serial == self.serial => Ok(body),
-                body => Err(unasked(&self.module, &body)),
+            }) => match serial == self.serial {
+                true => Ok(body),
+                false => Err(unasked(&self.module, &body)),
             },
             Ok(_) | Err(RecvError::Closed | RecvError::WouldBlock) => Err(self.ended(doing).await),
             Err(error) => Err(Fault::protocol(&self.module, error)),

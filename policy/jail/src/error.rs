@@ -181,6 +181,12 @@ pub enum Problem {
     /// A derived profile adds to loading.
     #[error("a derived profile loads as its parent does; take the [[load]] entry out")]
     LoadBeyondParent,
+    /// A derived profile adds a call that reaches beyond the worker.
+    #[error(
+        "reaches beyond the worker's own memory, threads and descriptors, which no derived profile \
+         may; take the entry out (prctl may have arg 0 = 15, clone the flags of a thread)"
+    )]
+    ReachesBeyond,
     /// `args` is there and empty.
     #[error("`args` is empty; leave the key out to allow all arguments")]
     NoConditions,

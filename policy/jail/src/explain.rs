@@ -53,6 +53,8 @@ pub struct Explanation {
     pub phase: Phase,
     /// Every call that does not end the worker, in the order of the profile. All others do.
     pub calls: Vec<CallInWords>,
+    /// How many calls the daemon lets pass in LOAD; one more ends the worker.
+    pub load_budget: u32,
     /// How many refusals of the daemon a worker may draw in RUN; one more ends it.
     pub soft_budget: u32,
     /// How the worker waits for frames.
@@ -165,6 +167,7 @@ impl Profile {
                 .chain(soft)
                 .filter_map(|(rule, outcome)| in_words(rule, outcome))
                 .collect(),
+            load_budget: self.load_budget,
             soft_budget: self.soft_budget,
             wake: self.wake,
             files: self.landlock.read.clone(),
@@ -322,8 +325,9 @@ mod tests {
         };
         let any = |_: Outcome| true;
         let softly = |o: Outcome| matches!(o, Outcome::Refused(_) | Outcome::RefusedByDaemon(_));
-        let (run, soft) = (single.run().len(), single.soft().len());
         let on_x86 = |rule: &&Rule| rule.number(Arch::X86_64).is_some();
+        let soft = single.soft().iter().map(|soft| &soft.rule);
+        let (run, soft) = (single.run().len(), soft.filter(on_x86).count());
         let load = single.load().iter().filter(on_x86).count();
         assert_eq!(count(Phase::Load, any), run + load + soft);
         assert_eq!(count(Phase::Run, any), run + soft + single.notified().len());

@@ -26,6 +26,8 @@ pub enum Feature {
     NoNewPrivs,
     /// Landlock, any version.
     Landlock,
+    /// `F_SEAL_FUTURE_WRITE` on shared memory.
+    FutureWriteSeal,
     /// A user namespace whose id maps can be written.
     UserNamespace,
     /// A pid namespace.
@@ -36,8 +38,6 @@ pub enum Feature {
     IpcNamespace,
     /// A mount namespace, and with it a root directory of its own.
     MountNamespace,
-    /// `F_SEAL_FUTURE_WRITE` on shared memory.
-    FutureWriteSeal,
     /// A UTS namespace.
     UtsNamespace,
     /// Landlock for truncating files (ABI 3).
@@ -56,7 +56,7 @@ pub enum Feature {
     LandlockUnixConnect,
     /// `PR_SET_MDWE`: the kernel itself refuses writable memory that becomes executable.
     Mdwe,
-    /// `PR_SET_SPECULATION_CTRL`.
+    /// `PR_SET_SPECULATION_CTRL` for store bypass and indirect branches, or a processor that needs none.
     SpeculationControls,
     /// cgroup limits in a subtree that belongs to the daemon.
     CgroupLimits,
@@ -70,12 +70,12 @@ impl Feature {
         Feature::SeccompNotify,
         Feature::NoNewPrivs,
         Feature::Landlock,
+        Feature::FutureWriteSeal,
         Feature::UserNamespace,
         Feature::PidNamespace,
         Feature::NetNamespace,
         Feature::IpcNamespace,
         Feature::MountNamespace,
-        Feature::FutureWriteSeal,
         Feature::UtsNamespace,
         Feature::LandlockTruncate,
         Feature::LandlockNetwork,
@@ -125,13 +125,15 @@ impl Feature {
     /// What happens when it is missing.
     pub const fn grade(self) -> Grade {
         match self {
-            Feature::SeccompNotify | Feature::NoNewPrivs | Feature::Landlock => Grade::Mandatory,
+            Feature::SeccompNotify
+            | Feature::NoNewPrivs
+            | Feature::Landlock
+            | Feature::FutureWriteSeal => Grade::Mandatory,
             Feature::UserNamespace
             | Feature::PidNamespace
             | Feature::NetNamespace
             | Feature::IpcNamespace
-            | Feature::MountNamespace
-            | Feature::FutureWriteSeal => Grade::Required,
+            | Feature::MountNamespace => Grade::Required,
             _ => Grade::Reported,
         }
     }
@@ -162,8 +164,8 @@ impl Feature {
                  call filter refuses the rest"
             }
             Feature::FutureWriteSeal => {
-                "the statistics could be opened for writing again; without /proc and any memfd \
-                 of its own the worker has no way to"
+                "the worker could write the statistics, and every segment without that seal is \
+                 refused; Linux 5.1 has it"
             }
             Feature::UtsNamespace => "the host's name can be read while loading, never changed",
             Feature::LandlockTruncate => {

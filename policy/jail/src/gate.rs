@@ -56,6 +56,7 @@ pub enum Verdict {
 pub struct Gate {
     load: Vec<(u32, Rule)>,
     notified: Vec<(u32, Rule, i32)>,
+    load_budget: u32,
     soft_budget: u32,
 }
 
@@ -73,6 +74,7 @@ impl Profile {
                     Some((number, rule, soft.errno.number()))
                 })
                 .collect(),
+            load_budget: self.load_budget,
             soft_budget: self.soft_budget,
         }
     }
@@ -97,8 +99,13 @@ impl Gate {
         }
     }
 
-    /// How many [`Verdict::Errno`] a worker may draw; one more is a violation, since each costs
+    /// How many [`Verdict::Continue`] a worker may draw; one more is a violation, since each costs
     /// the daemon a wake-up. Counting is up to the daemon.
+    pub const fn load_budget(&self) -> u32 {
+        self.load_budget
+    }
+
+    /// How many [`Verdict::Errno`] a worker may draw, likewise.
     pub const fn soft_budget(&self) -> u32 {
         self.soft_budget
     }

@@ -31,6 +31,7 @@ mod error;
 mod explain;
 mod feature;
 mod gate;
+mod never;
 mod parse;
 mod profile;
 mod settings;

@@ -3,6 +3,7 @@
 use crate::Arch;
 use crate::entry::rule;
 use crate::error::{Problem, ProfileError, Table};
+use crate::never::reaches_beyond;
 use crate::profile::{Profile, Rule, Soft};
 use crate::settings::settings;
 use crate::text::{ProfileText, RuleText, SoftText};
@@ -75,7 +76,11 @@ fn entries(text: &str, stated: &ProfileText, profile: &mut Profile) -> Result<()
 }
 
 fn run(text: &RuleText, profile: &Profile) -> Result<Rule, Problem> {
-    let rule = beside(profile.run.iter(), permitted(text)?)?;
+    let rule = permitted(text)?;
+    if profile.parent.is_some() && reaches_beyond(&rule) {
+        return Err(Problem::ReachesBeyond);
+    }
+    let rule = beside(profile.run.iter(), rule)?;
     if sets_protection(&rule) && !never(&rule, PROT_EXEC) {
         return Err(Problem::CodeInRun);
     }

@@ -14,6 +14,7 @@ pub struct Profile {
     pub(crate) description: String,
     pub(crate) parent: Option<String>,
     pub(crate) allow_degraded: Vec<Feature>,
+    pub(crate) load_budget: u32,
     pub(crate) soft_budget: u32,
     pub(crate) wake: Wake,
     pub(crate) limits: Limits,
@@ -59,7 +60,7 @@ pub struct Limits {
     pub nofile: u64,
     /// `RLIMIT_FSIZE`: size of a file it may write, bytes.
     pub fsize: u64,
-    /// `RLIMIT_CORE`: core dump, bytes.
+    /// `RLIMIT_CORE`: core dump, bytes. Set before the worker program starts, too.
     pub core: u64,
     /// `RLIMIT_MEMLOCK`: locked memory, bytes.
     pub memlock: u64,

@@ -15,12 +15,10 @@ pub(crate) fn settings(
     } = stated;
     let limits = limits(name, &stated.limits, parent.as_ref())?;
     let landlock = landlock(name, stated.landlock.as_ref(), parent.as_ref())?;
-    let soft_budget = inherit(
-        name,
-        "soft_budget",
-        stated.soft_budget,
-        parent.as_ref().map(|parent| parent.soft_budget),
-    )?;
+    let budget =
+        |key, stated, of: fn(&Profile) -> u32| inherit(name, key, stated, parent.as_ref().map(of));
+    let load_budget = budget("load_budget", stated.load_budget, |p| p.load_budget)?;
+    let soft_budget = budget("soft_budget", stated.soft_budget, |p| p.soft_budget)?;
     let wake = stated.wake.or(parent.as_ref().map(|parent| parent.wake));
     let wake = wake.ok_or_else(|| missing(name, "wake"))?;
     let allow_degraded = match (&stated.allow_degraded, &parent) {
@@ -37,6 +35,7 @@ pub(crate) fn settings(
         description: description.clone(),
         parent,
         allow_degraded,
+        load_budget,
         soft_budget,
         wake,
         limits,

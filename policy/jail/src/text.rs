@@ -12,6 +12,7 @@ pub(crate) struct ProfileText {
     pub(crate) description: String,
     pub(crate) extends: Option<String>,
     pub(crate) allow_degraded: Option<Vec<String>>,
+    pub(crate) load_budget: Option<u32>,
     pub(crate) soft_budget: Option<u32>,
     pub(crate) wake: Option<Wake>,
     #[serde(default)]

@@ -14,7 +14,8 @@
  *	landlock, namespaces, pivot, no-new-privs, filter=FILE
  *	                 with this layer of the jail, laid between create() and start()
  *
- * What the probe finds goes to stdout in the module's words.
+ * What the probe finds goes to stdout in the module's words. A layer that cannot be laid ends it, with
+ * a line that begins "layer: ".
  */
 #include <dlfcn.h>
 #include <grp.h>
@@ -44,12 +45,14 @@ static char precious[64] = "precious";
 static int options;
 static char **option;
 static pid_t victim, peer;
+static int laying;
 
 static void must(const char *what, long answer)
 {
 	if (answer >= 0)
 		return;
-	printf("host: %s: %s\n", what, strerror(errno));
+	printf("%s: %s: %s\n", laying ? "layer" : "host", what, strerror(errno));
+	fflush(stdout);
 	exit(3);
 }
 
@@ -356,6 +359,7 @@ static void lay_layers(void)
 {
 	int i;
 
+	laying = 1;
 	if (has("namespaces") || has("pivot"))
 		lay_namespaces(has("pivot") != NULL);
 	if (has("no-new-privs"))
@@ -365,6 +369,7 @@ static void lay_layers(void)
 	for (i = 0; i < options; i++)
 		if (strncmp(option[i], "filter=", 7) == 0)
 			lay_filter(option[i] + 7);
+	laying = 0;
 }
 
 /* -- One life of a module -------------------------------------------------- */

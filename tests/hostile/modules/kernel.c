@@ -180,7 +180,7 @@ PROBE(rename_process)
 
 PROBE(free_speculation)
 {
-	return TRY(prctl(PR_GET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, 0, 0, 0));
+	return TRY(prctl(PR_SET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, PR_SPEC_ENABLE, 0, 0));
 }
 
 /* -- Row 26 ---------------------------------------------------------------- */

@@ -180,7 +180,8 @@ static int32_t create(const struct coldshoe_ipa_init *init, void **instance)
 		size = sizeof(arguments) - 1;
 	memcpy(arguments, init->tuning ? (const char *)init->tuning : "", size);
 	arguments[size] = '\0';
-	return in_phase("load");
+	/* A daemon's worker calls destroy() then, and only then. */
+	return *word("refuse") ? -EIO : in_phase("load");
 }
 
 static int32_t configure(void *instance, const struct coldshoe_ipa_sensor *sensor)

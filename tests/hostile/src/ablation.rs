@@ -12,7 +12,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::bench::Bench;
 use crate::control::{self, can_be_layered};
-use crate::finding::Finding;
+use crate::finding::{Finding, Free};
 use crate::probe::Probe;
 use crate::rows;
 
@@ -20,10 +20,32 @@ use crate::rows;
 struct Subset {
     name: &'static str,
     options: Vec<String>,
+    proves: Proves,
 }
 
-/// Runs every probe of RUN under each subset, and prints how many succeed.
-pub fn print(bench: &Bench, findings: &[Finding]) -> anyhow::Result<()> {
+/// What must come of a subset.
+#[derive(Clone, Copy)]
+enum Proves {
+    /// As many succeed as controls do: nothing was laid.
+    Controls,
+    /// None succeeds: the filter alone holds RUN.
+    Filter,
+    /// It is for the reader.
+    Nothing,
+}
+
+/// What became of the probes under a subset.
+enum Under {
+    /// The rows of those that succeeded, one each.
+    Succeeded(Vec<u8>),
+    /// This machine does not let us lay one of its layers.
+    Unlaid(String),
+}
+
+/// Runs every probe of RUN under each subset, and prints how many succeed. `false` if the table
+/// proves nothing: without layers other probes work than those whose control did, or some work under
+/// the RUN filter, or that one cannot be laid.
+pub fn print(bench: &Bench, findings: &[Finding]) -> anyhow::Result<bool> {
     let probes: Vec<(u8, Probe)> = rows::all()
         .iter()
         .flat_map(|row| row.probes.iter().map(|probe| (row.number, *probe)))
@@ -34,44 +56,69 @@ pub fn print(bench: &Bench, findings: &[Finding]) -> anyhow::Result<()> {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(["LAYERS", "PROBES THAT SUCCEED", "WHICH ROWS"]);
-    for Subset { name, options } in subsets(bench)? {
-        let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let mut rows = Vec::new();
-        let mut successes = 0;
-        for (row, probe) in &probes {
-            if control::run(bench, probe, &options)?.worked(probe) {
-                successes += 1;
-                rows.push(*row);
-            }
-        }
-        rows.dedup();
-        table.add_row([
-            name.to_owned(),
-            format!("{successes} of {}", probes.len()),
-            ranges(&rows),
-        ]);
-    }
-    let mut breached: Vec<u8> = Vec::new();
-    for (row, probe) in &probes {
-        let name = format!("{} in run", probe.name);
-        let of_probe = |finding: &&Finding| finding.row == *row && finding.probe == name;
-        breached.extend(
-            findings
+    let found = |wanted: fn(&Finding) -> bool| -> Vec<u8> {
+        let is = |(row, probe): &&(u8, Probe)| {
+            let name = format!("{} in run", probe.name);
+            let mut own = findings
                 .iter()
-                .filter(of_probe)
-                .filter(|f| !f.held())
-                .map(|f| f.row),
-        );
+                .filter(|one| one.row == *row && one.probe == name);
+            own.any(wanted)
+        };
+        probes.iter().filter(is).map(|(row, _)| *row).collect()
+    };
+    let works = found(|one| matches!(one.free, Free::Works(_)));
+    let mut wrong = Vec::new();
+    let count = |rows: &[u8]| format!("{} of {}", rows.len(), probes.len());
+    for Subset {
+        name,
+        options,
+        proves,
+    } in subsets(bench)?
+    {
+        let under = run(bench, &probes, &options)?;
+        let (outcome, rows) = match &under {
+            Under::Succeeded(rows) => (count(rows), ranges(rows)),
+            Under::Unlaid(why) => (format!("cannot be laid here: {why}"), String::new()),
+        };
+        table.add_row([name, &outcome, &rows]);
+        match (proves, under) {
+            (Proves::Controls, Under::Succeeded(rows)) if rows == works => {}
+            (Proves::Nothing, _) => {}
+            (Proves::Filter, Under::Succeeded(rows)) if rows.is_empty() => {}
+            (Proves::Controls, _) => wrong.push(format!(
+                "under {name:?} {outcome} succeed in the rows {rows}, and {} controls work, in {}",
+                count(&works),
+                ranges(&works)
+            )),
+            (Proves::Filter, _) => wrong.push(format!("under {name:?}: {outcome} in rows {rows}")),
+        }
     }
-    let breaches = format!("{} of {}", breached.len(), probes.len());
-    breached.dedup();
+    let breached = found(|one| !one.held());
     table.add_row([
-        "all of it: the daemon's jail".into(),
-        breaches,
-        ranges(&breached),
+        "all of it: the daemon's jail",
+        &count(&breached),
+        &ranges(&breached),
     ]);
     anstream::println!("\n==> What each layer holds by itself\n\n{table}");
-    Ok(())
+    for line in &wrong {
+        anstream::println!("WRONG {line}");
+    }
+    Ok(wrong.is_empty())
+}
+
+fn run(bench: &Bench, probes: &[(u8, Probe)], options: &[String]) -> anyhow::Result<Under> {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut rows = Vec::new();
+    for (row, probe) in probes {
+        let told = control::run(bench, probe, &options)?;
+        if let Some(why) = told.unlaid() {
+            return Ok(Under::Unlaid(why.to_owned()));
+        }
+        if told.worked(probe) {
+            rows.push(*row);
+        }
+    }
+    Ok(Under::Succeeded(rows))
 }
 
 fn subsets(bench: &Bench) -> anyhow::Result<Vec<Subset>> {
@@ -82,24 +129,32 @@ fn subsets(bench: &Bench) -> anyhow::Result<Vec<Subset>> {
         Profile::builtin("single")?.compile(arch)?.to_bytes(),
     )?;
     let filter = format!("filter={}", filter.display());
-    let subset = |name, options: &[&str]| Subset {
+    let subset = |name, options: &[&str], proves| Subset {
         name,
         options: options.iter().map(|option| (*option).to_owned()).collect(),
+        proves,
     };
+    use Proves::{Controls, Filter, Nothing};
     Ok(vec![
-        subset("none", &[]),
-        subset("Landlock", &["no-new-privs", "landlock"]),
-        subset("six namespaces, capabilities dropped", &["namespaces"]),
-        subset("the same and pivot_root", &["pivot"]),
-        subset("both", &["pivot", "no-new-privs", "landlock"]),
-        subset("the RUN filter", &["no-new-privs", &filter]),
+        subset("none", &[], Controls),
+        subset("Landlock", &["no-new-privs", "landlock"], Nothing),
+        subset(
+            "six namespaces, capabilities dropped",
+            &["namespaces"],
+            Nothing,
+        ),
+        subset("the same and pivot_root", &["pivot"], Nothing),
+        subset("both", &["pivot", "no-new-privs", "landlock"], Nothing),
+        subset("the RUN filter", &["no-new-privs", &filter], Filter),
     ])
 }
 
 /// 1-3, 7, 9
 fn ranges(rows: &[u8]) -> String {
     let mut text = String::new();
-    let mut rest = rows;
+    let mut rows = rows.to_vec();
+    rows.dedup();
+    let mut rest = rows.as_slice();
     while let Some(first) = rest.first() {
         let run = rest
             .iter()
@@ -122,7 +177,7 @@ fn ranges(rows: &[u8]) -> String {
 mod tests {
     #[test]
     fn runs_of_rows_are_drawn_together() {
-        assert_eq!(super::ranges(&[1, 2, 3, 7, 9, 10]), "1-3, 7, 9-10");
+        assert_eq!(super::ranges(&[1, 1, 2, 3, 7, 9, 9, 10]), "1-3, 7, 9-10");
         assert_eq!(super::ranges(&[]), "");
     }
 }

@@ -159,12 +159,18 @@ impl Bench {
 
     /// Where the daemon of that profile listens; starts it if it does not run.
     pub fn daemon(&self, profile: &str) -> anyhow::Result<Running> {
+        self.daemon_for(profile, "")
+    }
+
+    /// Another one of that profile, for one purpose.
+    pub fn daemon_for(&self, profile: &str, purpose: &str) -> anyhow::Result<Running> {
+        let name = format!("{profile}{purpose}");
         let mut daemons = self.daemons.lock().unwrap_or_else(PoisonError::into_inner);
-        if !daemons.contains_key(profile) {
-            let daemon = Daemon::start(&self.built, &self.dir, profile, profile, &[])?;
-            daemons.insert(profile.to_owned(), daemon);
+        if !daemons.contains_key(&name) {
+            let daemon = Daemon::start(&self.built, &self.dir, &name, profile, &[])?;
+            daemons.insert(name.clone(), daemon);
         }
-        let daemon = daemons.get(profile).context("it was just started")?;
+        let daemon = daemons.get(&name).context("it was just started")?;
         Ok(daemon.running.clone())
     }
 
@@ -328,6 +334,34 @@ impl Running {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether it has no child any more, not even one that nobody has reaped; waits for it for as
+    /// long as a worker may take to end.
+    pub fn has_no_child(&self) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            if !self.has_child()? {
+                return Ok(true);
+            }
+            if Instant::now() > deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn has_child(&self) -> anyhow::Result<bool> {
+        let parent = self.pid.to_string();
+        for entry in fs::read_dir("/proc")? {
+            let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
+            // pid (name) state parent
+            let rest = stat.rsplit(')').next().unwrap_or_default();
+            if rest.split_whitespace().nth(1) == Some(parent.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The processor time that it has used.

@@ -6,10 +6,14 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bench::{Bench, SECRET};
+use crate::finding::Free;
 use crate::probe::{Control, Phase, Probe};
 
 /// How long a control may take, in seconds, as timeout(1) wants it.
 const PATIENCE: &str = "20";
+
+/// How the host program begins to tell that it could not lay a layer.
+const UNLAID: &str = "layer: ";
 
 /// What the host program told.
 #[derive(Clone, Debug)]
@@ -39,6 +43,25 @@ impl Told {
             Control::Dies(words) => self.says(words),
             Control::Arrives(words) => self.says(words),
         }
+    }
+
+    /// Whether the attack works without the jail, or why it cannot, or that it does not.
+    pub fn judge(&self, probe: &Probe) -> Free {
+        let summary = self.summary(probe);
+        let missing = match probe.control {
+            Control::WorksWith(need) => need.missing(self.answer(probe)),
+            _ => None,
+        };
+        match missing {
+            _ if self.worked(probe) => Free::Works(summary),
+            Some(what) => Free::Impossible(format!("{summary}; it takes {what}")),
+            None => Free::Broken(summary),
+        }
+    }
+
+    /// The layer that could not be laid here, and why.
+    pub fn unlaid(&self) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(UNLAID))
     }
 
     /// In few words.

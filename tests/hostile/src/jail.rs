@@ -11,6 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::bench::{Bench, PARAMS, Running, SLOTS};
 use crate::probe::{Phase, Probe, Seen};
 
+/// The argument of probes that aim at another worker of the same daemon.
+const SIBLING: &str = "sibling";
+
 /// What a session is opened with here.
 pub fn open(daemon: &Running, module: &str, camera: &str) -> Result<Session, Error> {
     Session::open(&Open {
@@ -68,10 +71,14 @@ pub fn frame(number: u64, patience: Duration) -> Frame {
 
 /// Runs a probe and says what became of it.
 pub fn attempt(bench: &Bench, probe: &Probe) -> anyhow::Result<Seen> {
-    let daemon = bench.daemon(probe.profile)?;
+    // Those that are waited for run beside the others, whose daemon is to have no other worker.
+    let daemon = match probe.hangs() {
+        true => bench.daemon_for(probe.profile, "hanging")?,
+        false => bench.daemon(probe.profile)?,
+    };
     // A worker of another session, which must not notice anything.
     let mut sibling = match probe.args {
-        "sibling" => Some(open(&daemon, "hostile", "sibling")?),
+        SIBLING => Some(open(&daemon, "hostile", "sibling")?),
         _ => None,
     };
     let pid = match &sibling {
@@ -102,7 +109,15 @@ pub fn attempt(bench: &Bench, probe: &Probe) -> anyhow::Result<Seen> {
 fn live(daemon: &Running, probe: &Probe, camera: &str) -> anyhow::Result<Seen> {
     let mut session = match open(daemon, probe.module, camera) {
         Ok(session) => session,
-        Err(error) => return seen(error, probe),
+        Err(error) => {
+            let seen = seen(error, probe)?;
+            // A sibling is there on purpose.
+            let others = probe.hangs() || probe.args == SIBLING;
+            return Ok(match others || daemon.has_no_child()? {
+                true => seen,
+                false => Seen::Report(format!("{seen}, BUT A WORKER IS LEFT")),
+            });
+        }
     };
     // A probe of an earlier phase that did not speak up has found nothing.
     if let Err(error) = session.configure(&sensor()) {

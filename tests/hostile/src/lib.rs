@@ -12,6 +12,7 @@ pub mod control;
 pub mod finding;
 pub mod jail;
 pub mod modules;
+pub mod need;
 pub mod probe;
 pub mod programs;
 pub mod rows;
@@ -29,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use bench::{Bench, Built, say};
 use finding::{Finding, Free};
-use probe::{Control, Probe, Row, Seen};
+use probe::{Probe, Row, Seen};
 use programs::BUILT;
 
 const NOBODY: u32 = 65534;
@@ -185,7 +186,7 @@ fn once(built: &Built, options: &Options, as_what: As) -> anyhow::Result<bool> {
     if options.row.is_empty() && options.filter.is_none() {
         good &= benign::all_work(&bench)?;
         if as_what == As::Program && !options.no_ablation {
-            ablation::print(&bench, &findings)?;
+            good &= ablation::print(&bench, &findings)?;
         }
     }
     Ok(good)
@@ -253,11 +254,5 @@ fn expected(probe: &Probe, seen: &Seen) -> String {
 }
 
 fn control_of(bench: &Bench, probe: &Probe) -> anyhow::Result<Free> {
-    let told = control::run(bench, probe, &[])?;
-    let summary = told.summary(probe);
-    Ok(match probe.control {
-        _ if told.worked(probe) => Free::Works(summary),
-        Control::WorksWith(what) => Free::Impossible(format!("{summary}; it takes {what}")),
-        _ => Free::Broken(summary),
-    })
+    Ok(control::run(bench, probe, &[])?.judge(probe))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::need::Need;
+
 /// Errno values as the list names them.
 pub mod errno {
     /// Operation not permitted.
@@ -82,8 +84,8 @@ pub enum Control {
     Dies(&'static str),
     /// Somebody at the other end gets it all: the words of their report.
     Arrives(&'static str),
-    /// It works for anybody on some machines; on others this is missing.
-    WorksWith(&'static str),
+    /// It works where this is there.
+    WorksWith(Need),
 }
 
 /// The watchdog's words.
@@ -137,8 +139,8 @@ impl Probe {
     }
 
     /// The control needs something that not every machine or user has.
-    pub const fn needs(self, what: &'static str) -> Self {
-        self.control(Control::WorksWith(what))
+    pub const fn needs(self, need: Need) -> Self {
+        self.control(Control::WorksWith(need))
     }
 
     /// The control's host program gets these options.

@@ -8,7 +8,7 @@ mod time;
 
 use crate::bench::Bench;
 use crate::finding::{Finding, Free};
-use crate::probe::{Control, Probe, Seen};
+use crate::probe::{Probe, Seen};
 use crate::{control, jail};
 
 /// Probes of `modules/` that no row names: they are used here.
@@ -36,7 +36,7 @@ pub fn of(bench: &Bench, row: u8) -> anyhow::Result<Vec<Finding>> {
             daemon::a_flood_of_lines_is_cheap(bench)?,
         ]),
         39 => Ok(vec![daemon::others_go_on(bench)?]),
-        40 => Ok(vec![time::destructor_is_not_waited_for(bench)?]),
+        40 => Ok(vec![time::destructor_is_not_called(bench)?]),
         41 => Ok(vec![daemon::no_core_is_left(bench)?]),
         46 => identity::replaced(bench),
         47 => identity::places(bench),
@@ -52,13 +52,7 @@ fn finding(
     outcome: Result<String, String>,
     of: &Probe,
 ) -> anyhow::Result<Finding> {
-    let told = control::run(bench, of, &[])?;
-    let summary = told.summary(of);
-    let free = match of.control {
-        _ if told.worked(of) => Free::Works(summary),
-        Control::WorksWith(what) => Free::Impossible(format!("{summary}; it takes {what}")),
-        _ => Free::Broken(summary),
-    };
+    let free = control::run(bench, of, &[])?.judge(of);
     Ok(with_control(row, name, outcome, free))
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use coldshoe::{ErrorCode, Moment, Outcome, Session, Trouble, WhyHeld, WhySkipped};
 use coldshoe_control::client::{Body, FaultReason, SessionFault};
 use coldshoe_tests::{
-    Daemon, Library, PATIENCE, Raw, RawSession, Said, assert_serves, ends, fault, frame, run_frame,
-    running, sensor, three_lines,
+    Daemon, Library, PATIENCE, Place, Raw, RawSession, Said, assert_serves, ends, fault, frame,
+    refused, run_frame, running, sensor, three_lines,
 };
 /// A session on a module that does `code` in process() from its second frame on.
 fn second_frame(daemon: &Daemon, code: &str) -> Session {
@@ -248,4 +248,23 @@ fn a_flood_of_log_lines_is_cut_and_each_line_left_out_is_counted() {
         .sum();
     assert!(logged < LINES / 2, "{logged} lines were let through");
     assert_eq!(logged + dropped, LINES);
+}
+
+/// A path with a line break cannot be told.
+#[test]
+fn a_session_whose_answer_cannot_be_said_is_not_left_open() {
+    let odd = Place::new();
+    let dir = odd.state_dir().with_file_name("mod\nules");
+    std::fs::create_dir(&dir).expect("a directory of our own");
+    std::fs::copy(odd.module_file("good"), dir.join("good.so")).expect("a copy");
+    let daemon = Library::start(|config| {
+        config.module_dirs = vec![dir.clone()];
+        config.max_sessions = 1;
+    });
+    for _ in 0..2 {
+        let said = ["no valid answer", "control character", "report"];
+        let told = refused(&daemon.open("good"), said);
+        assert_eq!(told.code, coldshoe::ErrorCode::Internal);
+    }
+    assert_eq!(daemon.workers(), [0; 0]);
 }

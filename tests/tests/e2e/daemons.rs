@@ -4,15 +4,17 @@ use std::fs::{self, Permissions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use coldshoe::Session;
 use coldshoe_control::client::Configure;
 use coldshoe_tests::{
     Daemon, Library, PATIENCE, Place, Raw, Said, Segment, assert_serves, ends, gone, refused,
-    request, run_frame, running, sensor, three_lines,
+    request, run_frame, running, sensor, three_lines, until,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A daemon that does not start says so in three lines.
 fn does_not_start(output: Output, said: Said<'_>) {
@@ -197,4 +199,44 @@ fn a_worker_program_that_is_missing_is_told_by_its_path() {
         ],
     );
     assert_eq!(told.code, coldshoe::ErrorCode::Internal);
+}
+
+#[test]
+fn a_daemon_whose_log_nobody_reads_serves_and_ends() {
+    let place = Place::new();
+    // A line in the daemon's log each, and many more of them than the pipe takes.
+    let flood = "char line[512]; memset(line, 'x', sizeof(line)); line[511] = '\\n'; \
+                 for (int i = 0; i < 50; i++) if (write(2, line, sizeof(line)) < 0) _exit(9)";
+    place.module("floods", &[("IN_CONSTRUCTOR", flood)]);
+    let (unread, stderr) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    fcntl_setpipe_size(&unread, 4096).expect("a small one");
+    let ours = stderr.try_clone().expect("a copy");
+    let mut command = place.coldshoed();
+    command.stderr(Stdio::from(stderr));
+    let mut daemon = command.spawn().expect("coldshoed");
+    // It holds the pipe's end that the daemon has got.
+    drop(command);
+    let pidfd = pidfd_open(Pid::from_child(&daemon), PidfdFlags::empty()).expect("a pidfd");
+    until(
+        "it listens",
+        || Session::open(&place.open("good")).is_ok(),
+        || {},
+    );
+    // One for each of the daemon's threads.
+    let floods = [running(&place, "floods"), running(&place, "floods")];
+    let mut room = [PollFd::new(&ours, PollFlags::OUT)];
+    until(
+        "the pipe is full",
+        || poll(&mut room, Some(&Timespec::default())) == Ok(0),
+        || {},
+    );
+    assert_serves(&place);
+    pidfd_send_signal(&pidfd, Signal::TERM).expect("our own child");
+    let ended = ends(&pidfd);
+    if !ended {
+        daemon.kill().expect("our own child");
+    }
+    let status = daemon.wait().expect("our own child");
+    assert!(ended && status.success(), "it ended with {status}");
+    drop(floods);
 }

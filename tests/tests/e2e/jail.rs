@@ -1,9 +1,13 @@
 //! The worker while it runs: what the kernel says of it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-use coldshoe_tests::{Daemon, PATIENCE, ends, frame, gone, run_frame, running};
+use coldshoe_tests::{
+    Daemon, Library, PATIENCE, Place, ends, frame, gone, run_frame, running, three_lines,
+};
 
 fn status(pid: u32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker is there");
@@ -165,4 +169,58 @@ fn sigterm_ends_every_worker_and_removes_the_socket() {
         assert_eq!(told.lines().count(), 3, "{told}");
         assert!(told.starts_with("the daemon is gone"), "{told}");
     }
+}
+
+/// A profile of one's own, as a file.
+fn profile(place: &Place) -> PathBuf {
+    let file = place.state_dir().with_file_name("no-net.toml");
+    let text = "name = \"no-net\"\ndescription = \"Where there is no network namespace\"\n\
+        extends = \"single\"\nallow_degraded = [\"net_namespace\"]\n";
+    fs::write(&file, text).expect("a file of our own");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+    file
+}
+
+#[test]
+fn a_profile_from_a_file_lets_sessions_go_without_what_it_names_and_the_report_says_so() {
+    let place = Place::new();
+    let file = profile(&place);
+    let daemon = Library::start(|config| {
+        config.disable_features = vec![coldshoe_jail::Feature::NetNamespace];
+        config.profile = coldshoed::profile(&file).expect("a good profile");
+    });
+    let mut session = running(&daemon, "good");
+    run_frame(&mut session, 1);
+    assert_eq!(session.module().profile, "no-net");
+    let degraded = &session.confinement().degraded;
+    assert_eq!(degraded.len(), 1);
+    assert!(degraded[0].starts_with("net_namespace: "), "{degraded:?}");
+    let left = &session.confinement().namespaces;
+    assert!(!left.iter().any(|kind| kind == "net"), "{left:?}");
+}
+
+#[test]
+fn the_daemon_takes_a_profile_by_its_file_and_tells_in_three_lines_why_not() {
+    let place = Place::new();
+    let file = profile(&place);
+    let with = |place: &Place| {
+        let mut command = place.coldshoed();
+        command.arg("--profile").arg(&file);
+        command
+    };
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("ours");
+    let refused = with(&place).output().expect("coldshoed");
+    assert!(!refused.status.success());
+    let text = String::from_utf8(refused.stderr).expect("text");
+    let text = text.strip_prefix("Error: ").expect("an error");
+    let name = file.to_str().expect("text");
+    three_lines(&text, [name, "written by everybody", "chmod go-w"]);
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+    let command = with(&place);
+    let daemon = Daemon::start_with(place, command);
+    // This kernel has the namespace: what may be missing is not given up.
+    let session = running(&daemon, "good");
+    assert_eq!(session.module().profile, "no-net");
+    assert_eq!(session.confinement().degraded, [""; 0]);
+    assert_eq!(session.confinement().namespaces.len(), 6);
 }

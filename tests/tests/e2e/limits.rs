@@ -1,9 +1,17 @@
 //! More clients, sessions and orders than there is room for.
 
-use coldshoe::ErrorCode;
+use std::fs::File;
+use std::time::Duration;
+
+use coldshoe::{Error, ErrorCode, Session};
 use coldshoe_control::client::{Body, Configure, Envelope, Hello, Start};
-use coldshoe_tests::{Daemon, Library, Raw, assert_serves, refused, running, sensor};
+use coldshoe_tests::{
+    Daemon, Library, Place, Raw, Segment, assert_serves, refused, request, running, sensor,
+    three_lines, until,
+};
 use prost::Message;
+use rustix::fs::{FlockOperation, flock};
+use std::os::fd::AsFd;
 
 use crate::clients::{says, unharmed};
 
@@ -100,4 +108,89 @@ fn a_session_that_was_closed_has_made_room_for_the_next() {
         let said = ["create()", "", ""];
         refused(&daemon.open("fails"), said);
     }
+}
+
+/// Holds the lock that a daemon needs to remember a module it has not seen before.
+fn hold_trust_lock(place: &Place) -> File {
+    let lock = place.state_dir().join("trust.lock");
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    let file = options.open(lock).expect("a file of our own");
+    flock(&file, FlockOperation::NonBlockingLockExclusive).expect("nobody else has it");
+    file
+}
+
+#[test]
+fn a_trust_lock_that_somebody_holds_is_told_and_does_not_hold_up_the_daemons_end() {
+    let daemon = Daemon::new();
+    let held = hold_trust_lock(&daemon);
+    let said = ["\"good\" is refused", "trust.lock has been held", "fuser"];
+    let told = refused(&daemon.open("good"), said);
+    assert_eq!(told.code, ErrorCode::ModuleRefused);
+    let mut opening = Raw::greeted(&daemon.socket());
+    let open = daemon.open("good");
+    opening.send(request(&open), &[Segment::of(&open).make().as_fd()]);
+    opening.turn();
+    let (place, _) = daemon.stop();
+    drop(held);
+    assert_serves(&Daemon::start(place));
+}
+
+#[test]
+fn a_module_that_is_not_read_in_time_is_refused_and_the_reading_keeps_its_place() {
+    let daemon = Library::start(|config| {
+        config.max_sessions = 1;
+        config.timeouts.find = Duration::from_millis(50);
+    });
+    let held = hold_trust_lock(&daemon);
+    let full = || {
+        let Err(Error::Refused(told)) = Session::open(&daemon.open("good")) else {
+            panic!("it was not refused");
+        };
+        if told.code != ErrorCode::Limit {
+            assert_eq!(told.code, ErrorCode::ModuleRefused);
+            three_lines(&told, ["\"good\" cannot be read in time", "50 ms", "hangs"]);
+        }
+        told.code == ErrorCode::Limit
+    };
+    assert!(!full(), "the first is late");
+    // The reading goes on, as nothing can stop it.
+    until("there is no room meanwhile", full, || {});
+    drop(held);
+    room_again(&daemon);
+}
+
+#[test]
+fn a_client_that_leaves_while_its_module_is_read_makes_no_room_before_that_ends() {
+    let daemon = Library::start(|config| config.max_sessions = 1);
+    let held = hold_trust_lock(&daemon);
+    let leave = || {
+        let open = daemon.open("good");
+        let mut client = Raw::greeted(&daemon.socket());
+        client.send(request(&open), &[Segment::of(&open).make().as_fd()]);
+        client.turn();
+        drop(client);
+        // Once others have been served, the daemon knows that this one has gone.
+        Raw::greeted(&daemon.socket()).turn();
+    };
+    until("there is no room meanwhile", || is_full(&daemon), leave);
+    drop(held);
+    room_again(&daemon);
+}
+
+/// Whether all sessions are taken, or else why none can be opened.
+fn is_full(daemon: &Library) -> bool {
+    match Session::open(&daemon.open("good")) {
+        Err(Error::Refused(trouble)) => trouble.code == ErrorCode::Limit,
+        other => panic!("neither full nor refused: {other:?}"),
+    }
+}
+
+/// Waits until a session can be opened.
+fn room_again(daemon: &Library) {
+    let opens = || match Session::open(&daemon.open("good")) {
+        Ok(session) => session.close().is_ok(),
+        Err(_) => false,
+    };
+    until("the reading has ended", opens, || {});
 }

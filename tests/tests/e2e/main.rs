@@ -5,6 +5,7 @@ mod answers;
 mod buffers;
 mod clients;
 mod daemons;
+mod forged;
 mod frames;
 mod hostile_worker;
 mod jail;

@@ -13,6 +13,13 @@ fn allowed(pid: u32) -> String {
     line.expect("every kernel tells").trim().to_owned()
 }
 
+fn started(options: &[&str]) -> Daemon {
+    let place = Place::new();
+    let mut command = place.coldshoed();
+    command.args(options);
+    Daemon::start_with(place, command)
+}
+
 /// Two processors that this process may use.
 fn two() -> Option<(usize, usize)> {
     let set = sched_getaffinity(None).expect("our own");
@@ -27,7 +34,7 @@ fn a_predictive_worker_has_a_processor_to_itself_and_the_next_one_sleeps() {
     };
     let reserve = second.to_string();
     let options = ["--profile", "predictive", "--reserve-cpus", &reserve];
-    let daemon = Daemon::start_with(Place::new(), &options);
+    let daemon = started(&options);
     let own = |pid| allowed(pid) == reserve;
     assert!(!own(daemon.pid()));
     for _ in 0..2 {
@@ -52,7 +59,7 @@ fn a_predictive_worker_has_a_processor_to_itself_and_the_next_one_sleeps() {
 
 #[test]
 fn without_a_processor_set_aside_a_predictive_profile_sleeps() {
-    let daemon = Daemon::start_with(Place::new(), &["--profile", "predictive"]);
+    let daemon = started(&["--profile", "predictive"]);
     let mut session = running(&daemon, "good");
     assert!(!session.is_predictive());
     run_frame(&mut session, 1);

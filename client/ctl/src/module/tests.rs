@@ -78,6 +78,30 @@ fn obstacles(bytes: &[u8]) -> String {
     found.into_iter().map(|one| one.why + "\n").collect()
 }
 
+/// The daemon refuses it before it starts a worker, so it cannot be called well here.
+#[test]
+fn a_module_whose_segments_end_beyond_its_file_is_damaged() {
+    let bytes = acme();
+    let headers = usize::try_from(u64::from_le_bytes(bytes[32..40].try_into().unwrap())).unwrap();
+    let count = usize::from(u16::from_le_bytes(bytes[56..58].try_into().unwrap()));
+    let loads: Vec<usize> = (0..count)
+        .map(|index| headers + 56 * index)
+        .filter(|at| bytes[*at..at + 4] == [1, 0, 0, 0])
+        .collect();
+    assert!(!loads.is_empty());
+    for at in loads {
+        let mut longer = bytes.to_vec();
+        // p_filesz and p_memsz.
+        for field in [at + 32, at + 40] {
+            let size = bytes.len() as u64 + 1;
+            longer[field..field + 8].copy_from_slice(&size.to_le_bytes());
+        }
+        let found = obstacles(&longer);
+        assert!(found.contains("beyond the end of the file"), "{found}");
+        assert!(coldshoed::check_module(Cursor::new(longer)).is_err());
+    }
+}
+
 #[test]
 fn a_sound_module_has_nothing_in_its_way() {
     let report = report(acme());

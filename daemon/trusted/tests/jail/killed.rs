@@ -8,10 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coldshoe::Session;
-use coldshoe_control::client::{Envelope, Hello, OpenSession};
+use coldshoe_control::client::{Body, Envelope, Hello, OpenSession};
 use coldshoe_control::send;
 use coldshoe_frame::{Forward, Geometry};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::modules;
@@ -71,6 +74,23 @@ impl Victim {
         processes().filter(runs).collect()
     }
 
+    /// Whatever is left of it: copies of the daemon that were to become workers, and workers. Both
+    /// name its directory on their command line; one that is just being executed has none for a
+    /// moment, and another may start behind the place where one looks, so it is looked several
+    /// times.
+    fn is_gone(&self) -> bool {
+        const LOOKS: usize = 5;
+        let dir = self.dir.path().as_os_str().as_encoded_bytes();
+        let names_it = |pid: u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.windows(dir.len()).any(|part| part == dir)
+        };
+        (0..LOOKS).all(|_| {
+            thread::yield_now();
+            !processes().any(names_it)
+        })
+    }
+
     /// Its children, those included that nobody has reaped.
     fn children(&self) -> Vec<u32> {
         let parent = self.daemon.id().to_string();
@@ -112,8 +132,15 @@ fn socket(dir: &Path) -> Option<OwnedFd> {
     Some(socket)
 }
 
-/// Asks for a session and does not wait for the answer.
-fn ask(dir: &Path, module: &str) -> (OwnedFd, Forward) {
+/// A request for a session, on its way.
+struct Asked {
+    socket: OwnedFd,
+    _forward: Forward,
+}
+
+/// Asks for a session and does not wait for the answer. The daemon listens by then: it has answered
+/// Hello.
+fn ask(dir: &Path, module: &str) -> Asked {
     let socket = socket(dir).expect("the daemon is ready");
     let geometry = Geometry::new(4, 4096, 4096).expect("a geometry");
     let (forward, fd) = Forward::create(geometry).expect("memory");
@@ -131,14 +158,134 @@ fn ask(dir: &Path, module: &str) -> (OwnedFd, Forward) {
         buffers: 0,
     };
     let order = Envelope::new(2, request);
-    send(socket.as_fd(), &order, &[fd.as_fd()]).expect("sent");
-    (socket, forward)
+    let asked = Asked {
+        socket,
+        _forward: forward,
+    };
+    assert!(matches!(asked.answer(), Body::Hello(_)));
+    send(asked.socket.as_fd(), &order, &[fd.as_fd()]).expect("sent");
+    asked
 }
 
-/// From the request to a loaded module takes some milliseconds: these points lie before, in and
-/// after every step of it.
+impl Asked {
+    /// Waits for the next answer.
+    fn answer(&self) -> Body {
+        let heard = coldshoe_control::recv::<Envelope>(self.socket.as_fd(), RecvFlags::empty());
+        heard.expect("an answer").message.body.expect("a message")
+    }
+}
+
+/// How far a worker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The first stage runs, in our namespaces.
+    First,
+    /// The second stage runs in its own, and is not confined yet.
+    Second,
+    /// Its system calls are filtered: the module loads, or has.
+    Gated,
+}
+
+/// What the kernel says of a process.
+fn field(pid: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let of_line = |line: &str| {
+        Some(
+            line.strip_prefix(name)?
+                .strip_prefix(':')?
+                .trim()
+                .to_owned(),
+        )
+    };
+    status.lines().find_map(of_line)
+}
+
+/// Where a worker stands, against where we stand.
+fn stage(pid: u32) -> Option<Stage> {
+    let own = std::process::id();
+    let depth = |pid| Some(field(pid, "NSpid")?.split_whitespace().count());
+    let filters = |pid| field(pid, "Seccomp_filters")?.parse::<u32>().ok();
+    if filters(pid)? > filters(own)? {
+        Some(Stage::Gated)
+    } else if depth(pid)? > depth(own)? {
+        Some(Stage::Second)
+    } else {
+        Some(Stage::First)
+    }
+}
+
+/// A worker that is held where it is, until this is dropped.
+struct Held(Pid);
+
+impl Held {
+    /// Stops a worker at `wanted`. `None` if it was faster, or has ended.
+    fn at(wanted: Stage, pid: u32) -> Option<Self> {
+        if stage(pid)? < wanted {
+            return None;
+        }
+        let held = Self(Pid::from_raw(pid.cast_signed())?);
+        kill_process(held.0, Signal::STOP).ok()?;
+        // It stops at the end of what it is just doing, or ends.
+        let state = || field(pid, "State").unwrap_or_default();
+        until("it stops", || !state().starts_with(['R', 'S', 'D']));
+        (state().starts_with('T') && stage(pid)? == wanted).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It may be gone.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+/// Asks until a worker is caught at `wanted`.
+fn catch(victim: &Victim, wanted: Stage) -> (Asked, Held) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // One that hangs while it loads stays behind its gate.
+        let asked = ask(victim.dir.path(), "hang");
+        while Instant::now() < deadline {
+            let stages = |pid| stage(pid).is_some_and(|stage| stage >= wanted);
+            let Some(pid) = victim.workers().into_iter().find(|pid| stages(*pid)) else {
+                continue;
+            };
+            match Held::at(wanted, pid) {
+                Some(held) => return (asked, held),
+                None => break,
+            }
+        }
+        assert!(
+            Instant::now() < deadline,
+            "no worker was caught: {wanted:?}"
+        );
+        drop(asked);
+        until("its workers are gone", || victim.workers().is_empty());
+    }
+}
+
+const STAGES: [Stage; 3] = [Stage::First, Stage::Second, Stage::Gated];
+
+/// Points from the request to beyond a loaded module, by how long that takes here.
 fn points() -> impl Iterator<Item = Duration> {
-    (0..40).map(|step| Duration::from_micros(400 * step))
+    const POINTS: u32 = 40;
+    let victim = Victim::start();
+    let start = Instant::now();
+    let asked = ask(victim.dir.path(), "plain");
+    assert!(matches!(asked.answer(), Body::SessionOpened(_)));
+    let step = start.elapsed() * 5 / (4 * POINTS);
+    (0..POINTS).map(move |point| step * point)
+}
+
+#[test]
+fn a_daemon_killed_at_each_stage_of_its_worker_leaves_none() {
+    for wanted in STAGES {
+        let mut victim = Victim::start();
+        let (_asked, held) = catch(&victim, wanted);
+        victim.kill();
+        drop(held);
+        until("its workers are gone", || victim.workers().is_empty());
+    }
 }
 
 #[test]
@@ -146,22 +293,37 @@ fn a_daemon_killed_at_any_point_of_loading_leaves_no_worker() {
     for (index, point) in points().enumerate() {
         let mut victim = Victim::start();
         let module = ["plain", "hang", "streams"][index % 3];
-        let _request = ask(victim.dir.path(), module);
+        let _asked = ask(victim.dir.path(), module);
         thread::sleep(point);
         victim.kill();
-        until("its workers are gone", || victim.workers().is_empty());
+        until("its workers are gone", || victim.is_gone());
     }
 }
 
 #[test]
 fn a_daemon_killed_while_a_module_hangs_or_runs_leaves_no_worker() {
     let mut victim = Victim::start();
-    let _request = ask(victim.dir.path(), "hang");
+    let (_asked, held) = catch(&victim, Stage::Gated);
+    drop(held);
     let session = Session::open(&open(victim.dir.path(), "plain")).expect("a session");
     until("both are there", || victim.workers().len() == 2);
+    assert!(!victim.is_gone());
     victim.kill();
-    until("its workers are gone", || victim.workers().is_empty());
+    until("its workers are gone", || victim.is_gone());
     drop(session);
+}
+
+#[test]
+fn a_client_that_goes_at_each_stage_of_its_worker_leaves_no_process() {
+    let victim = Victim::start();
+    for wanted in STAGES {
+        let (asked, held) = catch(&victim, wanted);
+        drop(asked);
+        drop(held);
+        until("its children are gone", || victim.children().is_empty());
+    }
+    assert_eq!(victim.workers(), [0; 0]);
+    drop(Session::open(&open(victim.dir.path(), "plain")).expect("a session"));
 }
 
 #[test]
@@ -169,9 +331,9 @@ fn a_client_that_goes_at_any_point_of_loading_leaves_no_process() {
     let victim = Victim::start();
     for (index, point) in points().enumerate() {
         let module = ["plain", "hang", "streams"][index % 3];
-        let request = ask(victim.dir.path(), module);
+        let asked = ask(victim.dir.path(), module);
         thread::sleep(point);
-        drop(request);
+        drop(asked);
     }
     until("its children are gone", || victim.children().is_empty());
     assert_eq!(victim.workers(), [0; 0]);

@@ -51,6 +51,22 @@ const MODULES: &[(&str, &str, &[&str])] = &[
         "plain.c",
         &["-lm", "-DIN_FRAME=for(int i=0;i<1000;i++)open(\"/x\",0)"],
     ),
+    (
+        "nag-early",
+        "plain.c",
+        &["-lm", "-DIN_CONSTRUCTOR=for(;;)access(\"/x\",0)"],
+    ),
+    (
+        // Every other page has another protection, and so a line of its own in the map.
+        "long-map",
+        "plain.c",
+        &[
+            "-lm",
+            "-DIN_FRAME=char*p=mmap(0,20000*4096l,3,MAP_PRIVATE|MAP_ANONYMOUS,-1,0);\
+             for(int i=0;i<20000;i+=2)mprotect(p+i*4096l,4096,1);\
+             syscall(SYS_execve,\"/bin/true\",0,0)",
+        ],
+    ),
     ("quit", "plain.c", &["-lm", "-DIN_FRAME=_exit(7)"]),
     (
         "crash",

@@ -30,6 +30,17 @@ fn the_report_says_what_the_kernel_says() {
         assert_eq!(status(pid, set), "0000000000000000", "{set}");
     }
     assert_eq!(report.capabilities, 0);
+    let notes = &report.notes;
+    assert!(
+        !notes.iter().any(|note| note.contains("DUMPABLE")),
+        "{notes:?}"
+    );
+    let file = fs::metadata(format!("/proc/{pid}/status")).expect("there");
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::uid(&file),
+        0,
+        "closed to its user"
+    );
     assert_eq!(
         report.namespaces,
         ["user", "pid", "net", "ipc", "mount", "uts"]

@@ -64,6 +64,24 @@ fn asking_too_often_is_a_violation() {
 }
 
 #[test]
+fn asking_too_often_while_loading_is_a_violation() {
+    let trouble = Daemon::start(|_| {}).refusal("nag-early");
+    let what = ["more than loading takes", "while loading"];
+    contains(&trouble.what, &what);
+    contains(&trouble.why, &["access(0x", "libc.so.6+0x", " in LOAD"]);
+}
+
+#[test]
+fn a_map_without_end_is_not_read_to_its_end() {
+    let daemon = Daemon::start(|_| {});
+    let mut session = daemon.run("long-map");
+    contains(
+        &fatal_frame(&mut session).why,
+        &["execve(0x", "its map is too long", " in RUN"],
+    );
+}
+
+#[test]
 fn a_crash_and_an_exit_are_told_as_such() {
     let daemon = Daemon::start(|_| {});
     for (module, words) in [("crash", "SIGSEGV"), ("quit", "exited with code 7")] {

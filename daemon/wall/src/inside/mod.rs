@@ -41,7 +41,7 @@ pub struct Confinement {
     /// Namespaces to leave for new ones.
     pub namespaces: Vec<Namespace>,
     /// Files and directories that may be read; a directory stands for all beneath it. What does
-    /// not exist grants nothing and is passed over.
+    /// not exist, or cannot be reached, grants nothing and is passed over.
     pub readable: Vec<PathBuf>,
     /// Limits to lower to, soft and hard.
     pub limits: Vec<(Limit, u64)>,

@@ -66,7 +66,7 @@ fn existing(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfineError> {
     for path in paths.iter().filter(|path| *path != Path::new(MODULE)) {
         match path.canonicalize() {
             Ok(real) => found.push(real),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if passed_over(&error) => {}
             Err(error) => {
                 return Err(ConfineError::Readable {
                     path: path.clone(),
@@ -78,6 +78,12 @@ fn existing(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfineError> {
     found.sort();
     found.dedup_by(|later, earlier| later.starts_with(earlier));
     Ok(found)
+}
+
+/// Whether a path that cannot be found is one that this machine, or this user, does not have.
+fn passed_over(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
 /// A root to be.
@@ -135,21 +141,23 @@ fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConfineError
     move |source| ConfineError::Tree { verb, path, source }
 }
 
-/// A copy of what is mounted at and beneath `path`, read-only and belonging nowhere yet.
+/// A copy of what is mounted at and beneath `path`, read-only and belonging nowhere yet. What the host
+/// mounts there from now on does not appear in it.
 fn take_tree(path: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, path, flags)?;
-    make_read_only(tree.as_fd())?;
+    protect(tree.as_fd())?;
     Ok(tree)
 }
 
-fn make_read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
+/// Read-only, and cut off from the mounts that it is a copy of: a copy is their slave.
+fn protect(mount: BorrowedFd<'_>) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
         attr_clr: 0,
-        propagation: 0,
+        propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };
     let flags = AtFlags::EMPTY_PATH.bits() | libc::AT_RECURSIVE.cast_unsigned();
@@ -231,5 +239,5 @@ fn move_in() -> io::Result<()> {
     chdir("/")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty())?;
-    make_read_only(root.as_fd())
+    protect(root.as_fd())
 }

@@ -1,5 +1,6 @@
 //! A worker, held by its pidfd: the number of a process can be reused, the descriptor cannot.
 
+use super::reaper;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
@@ -52,7 +53,8 @@ impl fmt::Display for Exit {
     }
 }
 
-/// A worker process. Dropping it kills and reaps the worker: no orphan, no zombie.
+/// A worker process. Dropping it kills the worker without waiting; who is not gone at once is reaped
+/// by a thread of its own: no orphan, no zombie.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -159,9 +161,15 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Nothing to do about an error here; a child that was reaped answers at once.
-        if self.exit.is_none() && self.kill().is_ok() {
-            let _ = self.wait();
+        // Nothing to do about an error here.
+        if self.exit.is_some() || self.kill().is_err() {
+            return;
+        }
+        // One that the kernel holds up, in a read of a dead file server say, dies when it can.
+        if let Ok(None) = self.try_wait()
+            && let Ok(pidfd) = self.pidfd.try_clone()
+        {
+            reaper::reap(pidfd);
         }
     }
 }

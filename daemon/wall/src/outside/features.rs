@@ -12,9 +12,10 @@ use crate::inside::{NEWEST_LANDLOCK, Root, install_gate, leave_namespaces};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Patience with one attempt: each takes a few milliseconds.
@@ -22,6 +23,9 @@ const PATIENCE: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
 };
+
+/// How often something is tried before it counts as missing.
+const TRIES: u32 = 3;
 
 /// What is needed of Landlock, by the names that profiles use, and the ABI it came with.
 const LANDLOCK: [(&str, u32); 8] = [
@@ -65,12 +69,15 @@ pub struct Features {
 }
 
 impl Features {
-    /// Tries everything, as the user that workers run as. Takes some tens of milliseconds.
+    /// Tries everything, as the user that workers run as. Takes some tens of milliseconds. What fails
+    /// is tried again: a moment without memory or processor says nothing about the kernel.
     pub fn probe() -> Features {
         let namespaces = NAMESPACES
             .iter()
-            .map(|(name, kind)| (*name, attempt(|| leave(*kind))));
-        let others = ATTEMPTS.iter().map(|(name, work)| (*name, attempt(work)));
+            .map(|(name, kind)| (*name, again(|| attempt(|| leave(*kind)))));
+        let others = ATTEMPTS
+            .iter()
+            .map(|(name, work)| (*name, again(|| attempt(work))));
         Features {
             landlock_abi: landlock_abi().unwrap_or(0).min(NEWEST_LANDLOCK),
             found: namespaces.chain(others).collect(),
@@ -125,16 +132,28 @@ pub fn worker_user() -> Option<User> {
     rustix::process::geteuid().is_root().then_some(User::NOBODY)
 }
 
-/// Does `work` in a process of its own, as the user that workers run as.
+/// The answer of the first try that succeeds, or of the last one.
+fn again(mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    (1..TRIES).fold(attempt(), |answer, _| answer.or_else(|_| attempt()))
+}
+
+/// Does `work` in a process of its own, as the user that workers run as. It has nothing of the
+/// daemon's, and ends with the calling thread.
 fn attempt(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let failed = |error: io::Error| format!("it could not be tried: {error}");
     let (report, told) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let daemon = getpid();
     // SAFETY: the C library's own fork leaves its allocator usable in the copy; of what the copy
     // calls, nothing waits for a lock that another thread may have held.
     match unsafe { libc::fork() } {
         0 => {
             drop(report);
-            let text = match start::become_worker_user().and_then(|()| work()) {
+            close_all_but(&told);
+            let text = match start::become_worker_user().and_then(|()| {
+                // A change of user would undo it.
+                die_with(daemon)?;
+                work()
+            }) {
                 Ok(()) => "ok".to_owned(),
                 Err(why) => why,
             };
@@ -152,6 +171,28 @@ fn attempt(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
             }
         }
         _ => Err(failed(io::Error::last_os_error())),
+    }
+}
+
+/// Closes what this process has of another: its lock among them, which would be held on.
+fn close_all_but(kept: &OwnedFd) {
+    let kept = kept.as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
+        if first <= last {
+            // SAFETY: a copy of the daemon that uses none of these any more. On kernels without the
+            // call they stay; no worker can be started there.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
+        }
+    }
+}
+
+/// Ties this process to the life of the thread that made it, which is one of `parent`.
+fn die_with(parent: Pid) -> Result<(), String> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(os("PR_SET_PDEATHSIG"))?;
+    match getppid() {
+        Some(now) if now == parent => Ok(()),
+        // It died before: nobody is left to ask.
+        _ => crate::inside::leave(1),
     }
 }
 
@@ -209,7 +250,7 @@ fn leave(kind: Namespace) -> Result<(), String> {
 
 /// The first process of a pid namespace.
 fn first_process() -> Result<(), String> {
-    // SAFETY: as in `attempt`; the copy ends at once.
+    // SAFETY: as in `attempt`; the copy ends at once, whatever becomes of this process.
     match unsafe { libc::fork() } {
         0 => {
             let first = rustix::process::getpid().as_raw_nonzero().get() == 1;
@@ -235,14 +276,11 @@ fn no_new_privs() -> Result<(), String> {
 /// Filters a copy of this process that shares its descriptors, and lets one call of it go on.
 fn notify() -> Result<(), String> {
     const GETPPID: u32 = libc::SYS_getppid as u32;
-    const PATIENCE: Timespec = Timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
-    };
     no_new_privs()?;
     let (report, told) = pipe_with(PipeFlags::CLOEXEC).map_err(os("pipe"))?;
     let flags = (libc::CLONE_FILES | libc::SIGCHLD) as libc::c_ulong;
     let null = std::ptr::null_mut::<libc::c_void>();
+    let this = getpid();
     // SAFETY: without CLONE_VM this is fork, with the descriptors in common; this process has one
     // thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, null, null, null, null) };
@@ -250,7 +288,10 @@ fn notify() -> Result<(), String> {
         return Err(format!("clone: {}", io::Error::last_os_error()));
     }
     if pid == 0 {
-        use std::os::fd::{AsRawFd, IntoRawFd};
+        use std::os::fd::IntoRawFd;
+        if die_with(this).is_err() {
+            crate::inside::leave(1);
+        }
         // Load the call's number; the one asks, all others pass.
         let program = [
             instruction(0x20, 0, 0, 0),
@@ -309,14 +350,46 @@ fn future_write_seal() -> Result<(), String> {
 }
 
 fn mdwe() -> Result<(), String> {
-    prctl(libc::PR_GET_MDWE, 0).map_err(|error| format!("PR_SET_MDWE: {error}"))
+    let answered = prctl(libc::PR_GET_MDWE, 0).map(drop);
+    answered.map_err(|error| format!("PR_SET_MDWE: {error}"))
 }
 
+/// Both kinds: a worker has switched them off, or the processor has nothing to switch off. What is in
+/// force instead is told of each.
 fn speculation_controls() -> Result<(), String> {
     const PR_GET_SPECULATION_CTRL: libc::c_int = 52;
-    const STORE_BYPASS: libc::c_ulong = 0;
-    prctl(PR_GET_SPECULATION_CTRL, STORE_BYPASS)
-        .map_err(|error| format!("PR_GET_SPECULATION_CTRL: {error}"))
+    const KINDS: [(&str, libc::c_ulong); 2] = [("store bypass", 0), ("indirect branches", 1)];
+    let states = KINDS.map(|(kind, number)| {
+        let state = prctl(PR_GET_SPECULATION_CTRL, number);
+        (
+            kind,
+            state.map_err(|error| error.to_string()).and_then(held),
+        )
+    });
+    if states.iter().all(|(_, state)| state.is_ok()) {
+        return Ok(());
+    }
+    let words = states.map(|(kind, state)| match state {
+        Ok(state) => format!("{kind}: {state}"),
+        Err(state) => format!("{kind}: {state}"),
+    });
+    Err(words.join(", "))
+}
+
+/// What the kernel's answer about one kind of speculation says, by whether a worker is held to it.
+fn held(state: libc::c_int) -> Result<&'static str, String> {
+    // <linux/prctl.h>
+    const BY_PROCESS: libc::c_int = 1 << 0;
+    const ENABLE: libc::c_int = 1 << 1;
+    const DISABLE: libc::c_int = 1 << 2;
+    const FORCE_DISABLE: libc::c_int = 1 << 3;
+    match state {
+        0 => Ok("the processor is not affected"),
+        _ if state & BY_PROCESS != 0 => Ok("switched off by the worker"),
+        _ if state & (DISABLE | FORCE_DISABLE) != 0 => Ok("switched off for all"),
+        _ if state & ENABLE != 0 => Err("left on, and cannot be switched".to_owned()),
+        other => Err(format!("the kernel answers {other:#x}")),
+    }
 }
 
 /// It keeps other programs' threads off the core, and so costs them time: not taken without being
@@ -328,13 +401,13 @@ fn core_scheduling() -> Result<(), String> {
     }
 }
 
-fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
+fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<libc::c_int> {
     let zero: libc::c_ulong = 0;
     // SAFETY: both options used here take numbers and answer one.
-    if unsafe { libc::prctl(option, argument, zero, zero, zero) } < 0 {
-        return Err(io::Error::last_os_error());
+    match unsafe { libc::prctl(option, argument, zero, zero, zero) } {
+        answer if answer < 0 => Err(io::Error::last_os_error()),
+        answer => Ok(answer),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -358,6 +431,54 @@ mod tests {
             let known = features.support(feature.name()).is_some();
             // The one that is a place in the file system, and the daemon's to find.
             assert_eq!(known, feature != Feature::CgroupLimits, "{feature}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_has_nothing_of_the_daemons_and_dies_with_it() {
+        let held = File::open("/dev/zero").unwrap();
+        let looked = attempt(|| {
+            let mut signal = 0;
+            // SAFETY: the kernel writes one int to `signal`.
+            unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+            let fds = super::super::Observed::of(getpid().as_raw_nonzero().get()).fds;
+            let mut others = fds.ok_or("no list")?;
+            others.retain(|(fd, _)| *fd > 2);
+            Err(format!("{signal} {others:?}"))
+        });
+        let told = looked.unwrap_err();
+        assert!(told.starts_with("9 ") && told.contains("pipe:"), "{told}");
+        // The other one is the list itself.
+        assert_eq!(told.matches('/').count(), 3, "{told}");
+        assert!(!told.contains("/dev/zero"), "{told}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_stall_is_no_missing_feature() {
+        let mut tries = 0;
+        let mut fails_until = |last: u32| {
+            tries = 0;
+            again(|| {
+                tries += 1;
+                (tries >= last).then_some(()).ok_or(tries.to_string())
+            })
+        };
+        assert_eq!(fails_until(TRIES), Ok(()));
+        assert_eq!(fails_until(u32::MAX), Err(TRIES.to_string()));
+        assert_eq!(fails_until(1), Ok(()));
+        assert_eq!(tries, 1);
+    }
+
+    #[test]
+    fn speculation_is_controlled_only_where_a_worker_is_held_to_it() {
+        // PRCTL | ENABLE, PRCTL | FORCE_DISABLE, not affected, DISABLE, FORCE_DISABLE
+        for state in [0x3, 0x9, 0, 0x4, 0x8] {
+            assert!(held(state).is_ok(), "{state:#x}");
+        }
+        // ENABLE, DISABLE_NOEXEC alone
+        for state in [0x2, 0x10] {
+            assert!(held(state).is_err(), "{state:#x}");
         }
     }
 

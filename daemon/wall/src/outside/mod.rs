@@ -5,6 +5,7 @@ mod features;
 mod listener;
 mod maps;
 mod observe;
+mod reaper;
 mod spawn;
 mod start;
 

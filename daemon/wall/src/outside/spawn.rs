@@ -4,7 +4,7 @@
 //! process), so it must not be one of a pool that comes and goes.
 
 use super::child::Child;
-use super::start;
+use super::{reaper, start};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,6 +27,8 @@ pub struct SpawnRequest {
     pub stderr: OwnedFd,
     /// Its stack limit in bytes; a lower hard limit of the daemon's own is kept.
     pub stack: u64,
+    /// Its limit of core dumps in bytes, likewise.
+    pub core: u64,
     /// Whom it runs as; `None`: as the daemon. Only a privileged daemon can choose, and should:
     /// root's files would be the worker's by ownership, and no limit of processes holds for root.
     pub user: Option<User>,
@@ -89,11 +91,12 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Starts the thread.
+    /// Starts the thread, and the one that reaps workers which are dropped.
     ///
     /// # Errors
     /// The system has no thread to give.
     pub fn start() -> io::Result<Spawner> {
+        reaper::start()?;
         let (requests, inbox) = mpsc::channel::<(SpawnRequest, Reply)>();
         std::thread::Builder::new()
             .name("wall-spawner".to_owned())

@@ -36,7 +36,7 @@ enum Step {
     DeathSignal,
     Descriptors,
     CloseRange,
-    Stack,
+    Limits,
     Directory,
     Exec,
 }
@@ -48,7 +48,7 @@ const STEPS: [&str; 8] = [
     "cannot tie it to the daemon's life",
     "cannot place its descriptors",
     "cannot close the daemon's descriptors (close_range, Linux 5.9)",
-    "cannot set its stack limit",
+    "cannot set its limits of stack and core dump",
     "cannot leave the daemon's directory",
     "cannot execute it",
 ];
@@ -65,6 +65,7 @@ struct Plan {
     failure: RawFd,
     daemon: libc::pid_t,
     stack: libc::rlimit,
+    core: libc::rlimit,
     user: Option<User>,
 }
 
@@ -115,9 +116,12 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
             park(failure)?,
             park(opened)?,
         ];
-        Ok((parked, report, Limit::Stack.lowered(request.stack)?))
+        let stack = Limit::Stack.lowered(request.stack)?;
+        let core = Limit::Core.lowered(request.core)?;
+        Ok((parked, report, stack, core))
     };
-    let (parked, report, stack) = prepare().map_err(failed("cannot prepare its descriptors"))?;
+    let (parked, report, stack, core) =
+        prepare().map_err(failed("cannot prepare its descriptors"))?;
     let [null, stderr, control, bell, failure, program_fd] =
         parked.each_ref().map(OwnedFd::as_raw_fd);
     let plan = Plan {
@@ -131,6 +135,7 @@ pub(super) fn start(request: SpawnRequest) -> Result<Child, SpawnError> {
         failure,
         daemon: rustix::process::getpid().as_raw_nonzero().get(),
         stack,
+        core,
         user: request.user,
     };
 
@@ -287,8 +292,10 @@ unsafe fn steps(plan: &Plan) -> Step {
         if libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0_u32) != 0 {
             return Step::CloseRange;
         }
-        if libc::setrlimit(Limit::Stack.resource(), &plan.stack) != 0 {
-            return Step::Stack;
+        if libc::setrlimit(Limit::Stack.resource(), &plan.stack) != 0
+            || libc::setrlimit(Limit::Core.resource(), &plan.core) != 0
+        {
+            return Step::Limits;
         }
         if libc::chdir(c"/".as_ptr()) != 0 {
             return Step::Directory;

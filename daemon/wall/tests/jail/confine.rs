@@ -1,11 +1,14 @@
 //! Promises about confinement. Every attempt is made twice: without the jail it succeeds.
 
 use crate::probe::NOT_CONFINED;
-use crate::worker::{End, confine_by, divide, run_confined, run_free, spawn_by};
+use crate::worker::{End, Worker, confine_by, divide, run_confined, run_free, spawn_by};
 use crate::{Promise, modules};
 use coldshoe_jail::Phase;
 use coldshoe_wall::Namespace;
 use coldshoe_wall::outside::{Exit, Observed, Spawner, own_namespaces};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 pub const PROMISES: &[Promise] = &[
     ("the_kernel_confirms_the_confinement", confirmed),
@@ -33,6 +36,8 @@ pub const PROMISES: &[Promise] = &[
             assert_eq!(end.exit, Exit::Exited(0), "{end:?}");
         },
     ),
+    ("what_the_host_mounts_later_does_not_appear", later_mounts),
+    ("a_path_out_of_reach_is_passed_over", out_of_reach),
     ("files_outside_the_profile_cannot_be_opened", files),
     ("directories_cannot_be_listed", || {
         denied(&["list", "/usr/lib"], libc::EACCES)
@@ -257,6 +262,60 @@ fn layers() {
         "is dumpable",
     ] {
         control(&[attempt]);
+    }
+}
+
+/// Only root can mount on the host's behalf; to everybody else the promise is empty.
+fn later_mounts() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), everybody).unwrap();
+    std::fs::create_dir(directory.path().join("late")).unwrap();
+    let host = Command::new("/proc/self/exe")
+        .args(["probe", "host"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&host.stderr);
+    assert!(host.status.success(), "{}: {said}", host.status);
+}
+
+/// A host of its own, whose mounts are shared as a distribution shares them: it mounts something in a
+/// directory that its workers may read, while they run.
+pub fn host(directory: &Path) -> i32 {
+    use rustix::mount::{MountFlags, MountPropagationFlags as Propagation, mount, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: no flag of it divides the table of descriptors; this process has one thread.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+    for propagation in [Propagation::PRIVATE, Propagation::SHARED] {
+        mount_change("/", propagation | Propagation::REC).unwrap();
+    }
+    let late = directory.join("late");
+    let file = late.join("file").to_string_lossy().into_owned();
+    let spawner = Spawner::start().unwrap();
+    let slave = spawn_by(&spawner, &["slave", &file]);
+    let jail = format!("open with {}", directory.display());
+    let confined = confine_by(&spawner, &jail, &["confined", &jail, "late", &file]).unwrap();
+    let workers = [slave, confined];
+    workers.iter().for_each(Worker::ready);
+    mount("none", &late, "tmpfs", MountFlags::empty(), None).unwrap();
+    std::fs::write(&file, "late").unwrap();
+    workers.iter().for_each(Worker::go);
+    let exits = workers.map(|worker| worker.end().exit);
+    let expected = [Exit::Exited(0), Exit::Exited(libc::ENOENT)];
+    assert_eq!(exits, expected, "in a slave, and in the jail");
+    0
+}
+
+fn out_of_reach() {
+    let closed = tempfile::tempdir().unwrap();
+    for path in [closed.path().join("below"), "/etc/passwd/below".into()] {
+        let jail = format!("open with {}", path.display());
+        let end = run_confined(&jail, &["is first"]);
+        assert_eq!(end.exit, Exit::Exited(0), "{end:?}");
     }
 }
 

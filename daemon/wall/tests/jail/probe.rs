@@ -22,8 +22,12 @@ const OPEN: [u8; 8] = [0x06, 0, 0, 0, 0, 0, 0xFF, 0x7F];
 
 /// The jail of a profile, as the daemon would send it. `open`: without its filters, so that the
 /// other layers can be seen; `open here`: without a file system of its own, too; `bare`: without any
-/// namespace.
+/// namespace. `… with PATH`: that path may be read, too.
 pub fn confinement(profile: &str) -> Confinement {
+    let (profile, path) = match profile.split_once(" with ") {
+        Some((profile, path)) => (profile, Some(path)),
+        None => (profile, None),
+    };
     let profile_of = profile_of(profile);
     let open = profile_of.name() != profile;
     let arch = Arch::host().expect("architecture");
@@ -36,7 +40,13 @@ pub fn confinement(profile: &str) -> Confinement {
         _ => {}
     }
     Confinement {
-        readable: profile_of.readable().iter().map(PathBuf::from).collect(),
+        readable: profile_of
+            .readable()
+            .iter()
+            .map(String::as_str)
+            .chain(path)
+            .map(PathBuf::from)
+            .collect(),
         limits: limits
             .inside()
             .into_iter()
@@ -61,6 +71,8 @@ pub fn run(args: &[String]) -> ! {
         ["describe"] => describe(),
         ["wait"] => wait(),
         ["refused", how] => refused(how),
+        ["host", directory] => crate::confine::host(directory.as_ref()),
+        ["slave", rest @ ..] => in_a_slave().map_or_else(errno, |()| attempted("late", rest, None)),
         ["free", "load and wait", path] => load(path.as_ref()).map_or_else(|code| code, |_| wait()),
         ["free", attempt, rest @ ..] => {
             let library = rest.first().filter(|_| *attempt == "load");
@@ -178,6 +190,8 @@ fn describe() -> i32 {
         getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
     );
     eprintln!("stack {:?} {:?}", stack.current, stack.maximum);
+    let core = getrlimit(Resource::Core);
+    eprintln!("core {:?} {:?}", core.current, core.maximum);
     eprintln!("directory {:?}", std::env::current_dir());
     let mut death = 0;
     // SAFETY: the kernel writes one int to `death`.
@@ -230,6 +244,16 @@ fn refused(how: &str) -> i32 {
 fn attempted(attempt: &str, args: &[&str], module: Option<Run>) -> i32 {
     let result = match attempt {
         "wait" => return wait(),
+        "spin" => match say(READY, None) {
+            Ok(()) => loop {
+                std::hint::spin_loop();
+            },
+            failed => failed,
+        },
+        "late" => match wait() {
+            0 => open(args, OpenOptions::new().read(true)),
+            code => return code,
+        },
         "load" => return answers(module),
         "is first" => return i32::from(rustix::process::getpid().as_raw_nonzero().get() != 1),
         "has no network" => return i32::from(interfaces() != 1),
@@ -248,9 +272,19 @@ fn attempted(attempt: &str, args: &[&str], module: Option<Run>) -> i32 {
         "crash" => crash(),
         other => call(other),
     };
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.raw_os_error().unwrap_or(WRONG_ANSWER),
+    result.map_or_else(errno, |()| 0)
+}
+
+fn errno(error: io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(WRONG_ANSWER)
+}
+
+/// Moves into a mount namespace of its own, in which everything is a slave of what it was.
+fn in_a_slave() -> io::Result<()> {
+    // SAFETY: takes numbers only; this process has one thread.
+    match unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

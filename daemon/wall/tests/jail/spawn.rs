@@ -1,9 +1,10 @@
 //! Promises about spawning.
 
 use crate::Promise;
-use crate::worker::{STACK, request, run_free, spawn_by};
+use crate::worker::{CORE, STACK, confine_by, divide, gate_by, request, run_free, spawn_by};
 use coldshoe_jail::{Feature, Grade};
 use coldshoe_wall::outside::{Exit, Features, Observed, SpawnError, Spawner, User, landlock_abi};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::sync::mpsc;
 
 pub const PROMISES: &[Promise] = &[
@@ -13,7 +14,15 @@ pub const PROMISES: &[Promise] = &[
         leaked_descriptor,
     ),
     ("a_worker_dies_with_the_spawner", dies_with_the_spawner),
+    (
+        "a_confined_worker_dies_with_the_spawner_whatever_it_does",
+        confined_dies_with_the_spawner,
+    ),
     ("a_dropped_child_is_killed_and_reaped", dropped_child),
+    (
+        "dropping_a_child_that_does_not_die_does_not_wait_for_it",
+        dropped_child_held_up,
+    ),
     ("a_child_that_nobody_takes_is_killed", reply_ignored),
     ("the_end_of_a_worker_is_told_apart", ends),
     (
@@ -73,6 +82,7 @@ fn manifest() {
     assert_eq!(told("leads its session"), ["true"]);
     assert_eq!(told("parent"), [std::process::id().to_string()]);
     assert_eq!(told("stack"), [format!("Some({STACK}) Some({STACK})")]);
+    assert_eq!(told("core"), [format!("Some({CORE}) Some({CORE})")]);
     assert_eq!(told("directory"), ["Ok(\"/\")"]);
     assert_eq!(told("dies with its parent by"), ["9"]);
     assert_eq!(told("SigBlk:"), ["0000000000000000"]);
@@ -97,16 +107,46 @@ fn leaked_descriptor() {
     drop(leaked);
 }
 
+const KILLED: Exit = Exit::Signaled {
+    signal: libc::SIGKILL,
+    core: false,
+};
+
 fn dies_with_the_spawner() {
     let spawner = Spawner::start().unwrap();
     let worker = spawn_by(&spawner, &["wait"]);
     worker.ready();
     drop(spawner);
-    let killed = Exit::Signaled {
-        signal: libc::SIGKILL,
-        core: false,
-    };
-    assert_eq!(worker.end().exit, killed);
+    assert_eq!(worker.end().exit, KILLED);
+}
+
+/// The second stage: on its way, waiting for an answer of its gate, running, and waiting for us.
+fn confined_dies_with_the_spawner() {
+    let started = || Spawner::start().unwrap();
+    let args = |attempt| ["confined", "single", attempt];
+    let spawner = started();
+    let (worker, _maps) = divide(&spawner, &args("wait")).unwrap();
+    drop(spawner);
+    assert_eq!(worker.end().exit, KILLED);
+
+    let spawner = started();
+    let plain = crate::modules::path("plain").to_string_lossy().into_owned();
+    let asks = [&args("load")[..], &[&plain]].concat();
+    let (worker, gate) = gate_by(&spawner, &asks);
+    let mut asked = [PollFd::new(&gate, PollFlags::IN)];
+    poll(&mut asked, None).unwrap();
+    assert_eq!(asked[0].revents(), PollFlags::IN, "it waits for an answer");
+    drop(spawner);
+    assert_eq!(worker.end().exit, KILLED);
+    drop(gate);
+
+    for attempt in ["spin", "wait"] {
+        let spawner = started();
+        let worker = confine_by(&spawner, "single", &args(attempt)).unwrap();
+        worker.ready();
+        drop(spawner);
+        assert_eq!(worker.end().exit, KILLED, "{attempt}");
+    }
 }
 
 fn dropped_child() {
@@ -118,14 +158,79 @@ fn dropped_child() {
     assert_gone(&pidfd);
 }
 
-/// Neither alive nor a zombie.
+/// Neither alive nor a zombie, as soon as it can be.
 fn assert_gone(pidfd: impl std::os::fd::AsFd) {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let left = waitid(
-        WaitId::PidFd(pidfd.as_fd()),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-    );
-    assert_eq!(left.err(), Some(rustix::io::Errno::CHILD));
+    use std::time::{Duration, Instant};
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        // It is left for the reaper to take.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+            Err(errno) => return assert_eq!(errno, rustix::io::Errno::CHILD),
+            Ok(_) => assert!(Instant::now() < deadline, "nobody reaps it"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A child that another process traces cannot be reaped while that one does not look: to its
+/// parent it is as one that the kernel holds up.
+fn dropped_child_held_up() {
+    let spawner = Spawner::start().unwrap();
+    let worker = spawn_by(&spawner, &["wait"]);
+    worker.ready();
+    let pidfd = worker.child.pidfd().unwrap();
+    let Some(tracer) = traced(worker.child.pid()) else {
+        eprintln!("SKIPPED: no process may be traced here");
+        return;
+    };
+    let (told, done) = mpsc::channel();
+    let child = worker.child;
+    std::thread::spawn(move || {
+        drop(child);
+        told.send(())
+    });
+    let dropped = done.recv_timeout(std::time::Duration::from_secs(30));
+    // SAFETY: a child of ours that nobody else waits for.
+    unsafe {
+        libc::kill(tracer, libc::SIGKILL);
+        libc::waitpid(tracer, std::ptr::null_mut(), 0);
+    }
+    dropped.expect("dropping it waits");
+    assert_gone(&pidfd);
+}
+
+/// Starts a process that traces `pid` and does not look at it.
+fn traced(pid: i32) -> Option<libc::pid_t> {
+    let (report, told) = std::io::pipe().unwrap();
+    // SAFETY: the copy makes plain system calls on numbers until it is killed.
+    let tracer = unsafe {
+        use std::os::fd::AsRawFd;
+        match libc::fork() {
+            0 => {
+                let none = std::ptr::null_mut::<libc::c_void>();
+                let seized = libc::ptrace(libc::PTRACE_SEIZE, pid, none, none) == 0;
+                libc::write(told.as_raw_fd(), [u8::from(seized)].as_ptr().cast(), 1);
+                loop {
+                    libc::pause();
+                }
+            }
+            tracer => tracer,
+        }
+    };
+    drop(told);
+    let mut seized = [0];
+    std::io::Read::read_exact(&mut { report }, &mut seized).unwrap();
+    if seized == [1] {
+        return Some(tracer);
+    }
+    // SAFETY: a child of ours that nobody else waits for.
+    unsafe {
+        libc::kill(tracer, libc::SIGKILL);
+        libc::waitpid(tracer, std::ptr::null_mut(), 0);
+    }
+    None
 }
 
 fn reply_ignored() {
@@ -218,8 +323,8 @@ fn nul_argument() {
 }
 
 fn many() {
-    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let spawner = Spawner::start().unwrap();
+    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let workers: Vec<_> = (0..16).map(|_| spawn_by(&spawner, &["wait"])).collect();
     for worker in &workers {
         worker.ready();

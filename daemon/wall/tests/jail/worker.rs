@@ -17,8 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub const STACK: u64 = 4 << 20;
+pub const CORE: u64 = 1;
 /// What the second stage says, one byte each.
 pub const DIVIDED: u8 = b'D';
 pub const ENTERED: u8 = b'E';
@@ -79,6 +81,7 @@ pub fn request(args: &[&str]) -> (SpawnRequest, OwnedFd, OwnedFd) {
         bell: eventfd(0, EventfdFlags::CLOEXEC).expect("bell"),
         stderr,
         stack: STACK,
+        core: CORE,
         // A control is as free as the tests themselves.
         user: worker_user().filter(|_| args.first() != Some(&"free")),
     };
@@ -137,6 +140,16 @@ pub fn confine_by(spawner: &Spawner, profile: &str, args: &[&str]) -> Result<Wor
     }
     worker.go();
     Ok(worker)
+}
+
+/// A worker in the jail of a profile, whose gate nobody keeps.
+pub fn gate_by(spawner: &Spawner, args: &[&str]) -> (Worker, Listener) {
+    let (worker, _maps) = divide(spawner, args).expect("divided");
+    worker.go();
+    match worker.hear() {
+        Some((GATED, Some(fd))) => (worker, Listener::new(fd).expect("a listener")),
+        other => panic!("unexpected: {other:?}"),
+    }
 }
 
 /// Runs a probe without the jail to its end.
@@ -235,7 +248,7 @@ impl Worker {
                         let broken = Broken {
                             name: arch.name_of(call.nr).unwrap_or("unknown").to_owned(),
                             phase,
-                            place: maps.locate(call.ip),
+                            place: maps.locate(call.ip, Instant::now() + Duration::from_secs(1)),
                         };
                         let kill = rustix::process::Signal::KILL;
                         rustix::process::pidfd_send_signal(&pidfd, kill).expect("kill");

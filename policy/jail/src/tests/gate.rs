@@ -122,10 +122,14 @@ fn forging_is_a_violation_in_both_phases() {
 }
 
 #[test]
-fn the_budget_of_soft_answers_is_the_profiles() {
+fn the_budgets_of_the_daemons_answers_are_the_profiles() {
     let text = Profile::BUILTIN[0]
         .1
+        .replace("load_budget = 2_000", "load_budget = 9")
         .replace("soft_budget = 200", "soft_budget = 7");
     let profile = Profile::parse(&text).unwrap();
-    assert_eq!(profile.gate(crate::Arch::X86_64).soft_budget(), 7);
+    let gate = profile.gate(crate::Arch::X86_64);
+    assert_eq!((gate.load_budget(), gate.soft_budget()), (9, 7));
+    let explained = profile.explain(crate::Arch::X86_64, Phase::Load);
+    assert_eq!((explained.load_budget, explained.soft_budget), (9, 7));
 }

@@ -5,7 +5,7 @@ use crate::{Feature, Problem, Profile, ProfileError};
 /// A profile of these entries alone.
 fn with(entries: &str) -> Result<Profile, ProfileError> {
     Profile::parse(&format!(
-        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nsoft_budget = 1\nwake = 'sleep'\n\
+        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nload_budget = 1\nsoft_budget = 1\nwake = 'sleep'\n\
          landlock = {{ read = [] }}\n[limits]\nthreads = 0\ndata = 1\naddress_space = 1\nstack = 1\nnofile = 1\n\
          fsize = 1\ncore = 1\nmemlock = 1\nmsgqueue = 1\nrtprio = 1\n{entries}"
     ))
@@ -246,8 +246,8 @@ fn only_required_features_can_be_gone_without() {
         let text = format!("{CHILD}allow_degraded = [{features}]\n");
         Profile::parse(&text).map_err(|error| error.to_string())
     };
-    let both = allow("'net_namespace', 'future_write_seal'").unwrap();
-    let expected = [Feature::NetNamespace, Feature::FutureWriteSeal];
+    let both = allow("'net_namespace', 'ipc_namespace'").unwrap();
+    let expected = [Feature::NetNamespace, Feature::IpcNamespace];
     assert_eq!(both.allow_degraded(), expected);
     for (feature, why) in [
         ("seatbelt", "no feature"),
@@ -288,6 +288,7 @@ fn a_derived_profile_may_have_less() {
 fn a_derived_profile_has_no_more_than_its_parent() {
     for (more, what) in [
         ("soft_budget = 201", "soft_budget"),
+        ("load_budget = 2001", "load_budget"),
         ("limits.data = 536870913", "limits.data"),
         ("limits.address_space = 17179869185", "limits.address_space"),
         ("limits.stack = 8388609", "limits.stack"),
@@ -328,11 +329,69 @@ fn a_derived_profile_adds_to_running_in_the_open_and_to_loading_nothing() {
     assert_eq!(derived(&entry("run", "getpid")), Err(Problem::Redundant));
     assert_eq!(derived(&entry("run", "futex")), Err(Problem::Ambiguous));
     assert_eq!(derived(&entry("run", "ioctl")), Err(Problem::SoftAndRun));
-    assert_eq!(derived(&entry("run", "openat")), Err(Problem::SoftAndRun));
+    assert_eq!(derived(&entry("run", "uname")), Err(Problem::SoftAndRun));
     assert_eq!(
         derived(&entry("run", "pread64")),
         Err(Problem::AllowedAnyway)
     );
+}
+
+#[test]
+fn a_derived_profile_cannot_add_what_reaches_beyond_the_worker() {
+    let add = |name: &str, args: &str| {
+        let entry = format!("[[run]]\nname='{name}'\nwhy='x'\n{args}\n");
+        match Profile::parse(&format!("{CHILD}{entry}")) {
+            Err(ProfileError::Entry { problem, .. }) => Err(problem),
+            other => other.map(drop).map_err(|error| panic!("{name}: {error}")),
+        }
+    };
+    let narrow = "args=[{arg=0,type='int',is=[3]}]";
+    for name in [
+        "execve",
+        "socket",
+        "connect",
+        "bind",
+        "mount",
+        "openat2",
+        "bpf",
+        "io_uring_setup",
+        "userfaultfd",
+        "seccomp",
+        "process_vm_readv",
+        "pidfd_open",
+        "unshare",
+        "setns",
+        "kill",
+        "clone3",
+        "memfd_create",
+    ] {
+        assert_eq!(add(name, ""), Err(Problem::ReachesBeyond), "{name}");
+        assert_eq!(add(name, narrow), Err(Problem::ReachesBeyond), "{name}");
+    }
+    let first = |name, condition: &str| add(name, &format!("args=[{{arg=0,{condition}}}]"));
+    // SET_NAME; with others; not narrowed by its value
+    assert_eq!(first("prctl", "type='int',is=[15]"), Ok(()));
+    for condition in [
+        "type='int',is=[15,22]",
+        "type='int',mask=0xF,is=[15]",
+        "type='int',at_most=15",
+    ] {
+        let refused = first("prctl", condition);
+        assert_eq!(refused, Err(Problem::ReachesBeyond), "{condition}");
+    }
+    assert_eq!(add("prctl", ""), Err(Problem::ReachesBeyond));
+    // pthread_create's; a process, a namespace, a signal at its end, anything beside the bits looked at
+    assert_eq!(first("clone", "type='long',is=[0x3d0f00]"), Ok(()));
+    for condition in [
+        "type='long',is=[0x3d0f00,17]",
+        "type='long',is=[0x103d0f00]",
+        "type='long',is=[0x3d0f11]",
+        "type='long',mask=0x10000,is=[0x10000]",
+        "type='long',ignore=0x20000000,is=[0x3d0f00]",
+    ] {
+        let refused = first("clone", condition);
+        assert_eq!(refused, Err(Problem::ReachesBeyond), "{condition}");
+    }
 }
 
 #[test]

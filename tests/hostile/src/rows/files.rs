@@ -1,5 +1,6 @@
 //! Rows 1 to 6: files, devices, and what their existence tells.
 
+use crate::need;
 use crate::probe::Expect::AnyErrno;
 use crate::probe::Phase::Load;
 use crate::probe::errno::{EACCES, ENOENT, ENOSYS};
@@ -18,10 +19,10 @@ pub(super) const ROWS: &[Row] = &[
             refused("open_sys", EACCES),
             refused("open_dev", EACCES),
             refused("open_device", EACCES),
-            refused("open_video", EACCES).needs("a camera at /dev/video0"),
-            refused("open_media", EACCES).needs("a camera at /dev/media0"),
-            refused("open_dri", EACCES).needs("a GPU at /dev/dri/renderD128"),
-            refused("open_mem", EACCES).needs("root, and a kernel with /dev/mem"),
+            refused("open_video", EACCES).needs(need::VIDEO),
+            refused("open_media", EACCES).needs(need::MEDIA),
+            refused("open_dri", EACCES).needs(need::GPU),
+            refused("open_mem", EACCES).needs(need::MEM),
             killed("open_through_openat2", "openat2"),
             refused("open_the_old_way", EACCES),
             // While loading the call passes, and the file system and Landlock answer.

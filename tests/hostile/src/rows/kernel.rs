@@ -1,5 +1,6 @@
 //! Rows 22 to 28, 32 and 33: the kernel's larger interfaces.
 
+use crate::need;
 use crate::probe::Expect::Sigsys;
 use crate::probe::Phase::{Constructor, Load};
 use crate::probe::{Row, expect, killed};
@@ -15,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
             killed("fault_handler", "userfaultfd"),
             killed("add_key", "add_key"),
             killed("list_keys", "keyctl"),
-            killed("bpf_map", "bpf").needs("root, or a kernel that gives bpf to everybody"),
+            killed("bpf_map", "bpf").needs(need::BPF),
             killed("perf_event", "perf_event_open"),
             killed("io_uring", "io_uring_setup").at(Load),
         ],
@@ -59,11 +60,11 @@ pub(super) const ROWS: &[Row] = &[
             killed("landlock_again", "landlock_create_ruleset"),
             killed("become_dumpable", "prctl"),
             killed("outlive_parent", "prctl"),
-            killed("move_memory_marks", "prctl").needs("root with CAP_SYS_RESOURCE"),
+            killed("move_memory_marks", "prctl").needs(need::MEMORY_MARKS),
             killed("forbid_time", "prctl"),
-            killed("invite_tracers", "prctl").needs("a kernel with Yama"),
+            killed("invite_tracers", "prctl").needs(need::YAMA),
             killed("rename_process", "prctl"),
-            killed("free_speculation", "prctl"),
+            killed("free_speculation", "prctl").needs(need::SPECULATION),
             killed("become_dumpable", "prctl").at(Load),
             killed("outlive_parent", "prctl").at(Load),
             killed("become_dumpable", "prctl").under("threaded"),
@@ -91,11 +92,9 @@ pub(super) const ROWS: &[Row] = &[
         attempt: "other call tables: int 0x80, x32",
         probes: &[
             expect("interrupt_0x80", Sigsys),
-            expect("x32", Sigsys).needs("a kernel with the x32 ABI"),
+            expect("x32", Sigsys).needs(need::X32),
             expect("interrupt_0x80", Sigsys).at(Load),
-            expect("x32", Sigsys)
-                .at(Load)
-                .needs("a kernel with the x32 ABI"),
+            expect("x32", Sigsys).at(Load).needs(need::X32),
         ],
     },
     Row {
@@ -105,20 +104,20 @@ pub(super) const ROWS: &[Row] = &[
             killed("fault_on_cpuid", "arch_prctl"),
             killed("thread_pointer", "arch_prctl"),
             killed("segment_descriptor", "modify_ldt"),
-            killed("io_privilege", "iopl").needs("root, and a kernel with iopl"),
-            killed("io_ports", "ioperm").needs("root, and a kernel with ioperm"),
-            killed("shadow_stack", "map_shadow_stack").needs("a kernel with user shadow stacks"),
+            killed("io_privilege", "iopl").needs(need::IOPL),
+            killed("io_ports", "ioperm").needs(need::IOPERM),
+            killed("shadow_stack", "map_shadow_stack").needs(need::SHADOW_STACK),
         ],
     },
     Row {
         number: 32,
         attempt: "scheduling, priorities, locked memory",
         probes: &[
-            killed("real_time", "sched_setscheduler").needs("root"),
+            killed("real_time", "sched_setscheduler").needs(need::REAL_TIME),
             killed("batch", "sched_setscheduler"),
             killed("nicer", "setpriority"),
             killed("io_priority", "ioprio_set"),
-            killed("lock_memory", "mlockall").needs("root, or a higher RLIMIT_MEMLOCK"),
+            killed("lock_memory", "mlockall").needs(need::LOCKED_MEMORY),
             killed("lock_a_page", "mlock"),
         ],
     },

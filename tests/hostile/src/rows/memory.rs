@@ -1,5 +1,6 @@
 //! Rows 7 to 14: new code, and the shared memory.
 
+use crate::need;
 use crate::probe::Expect::AnyErrno;
 use crate::probe::Phase::{Constructor, Load};
 use crate::probe::errno::{EACCES, EPERM};
@@ -24,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         attempt: "files in memory",
         probes: &[
             killed("memory_file", "memfd_create"),
-            killed("secret_memory", "memfd_secret").needs("a kernel with secretmem switched on"),
+            killed("secret_memory", "memfd_secret").needs(need::SECRETMEM),
             killed("memory_file", "memfd_create").at(Load),
         ],
     },

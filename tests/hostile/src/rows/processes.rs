@@ -1,5 +1,6 @@
 //! Rows 18 to 21, 29 to 31 and 45: other processes, and more of one's own.
 
+use crate::need;
 use crate::probe::Control::Hits;
 use crate::probe::Expect::AnyErrno;
 use crate::probe::Phase::{Constructor, Load};
@@ -34,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
             killed("take_descriptor", "pidfd_getfd").host(&["victim"]),
             killed("compare_resources", "kcmp")
                 .host(&["victim"])
-                .needs("a kernel with kcmp"),
+                .needs(need::KCMP),
             killed("trace", "ptrace").at(Load).host(&["victim"]),
         ],
     },

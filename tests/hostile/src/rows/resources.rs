@@ -1,8 +1,9 @@
 //! Rows 39 to 41, 44, 46 and 47: memory, time, crashes, and what was left lying about.
 
+use crate::need;
 use crate::probe::Control::Dies;
 use crate::probe::Expect::Report;
-use crate::probe::Phase::{Constructor, Frame, Load};
+use crate::probe::Phase::{Constructor, End, Frame, Load};
 use crate::probe::errno::{ENOENT, ENOMEM};
 use crate::probe::{HUNG, Row, expect, killed, refused};
 
@@ -17,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
             refused("grow_the_heap", ENOMEM),
             refused("make_a_gibibyte_writable", ENOMEM),
             refused("grow_a_mapping", ENOMEM),
-            refused("map_droppable", ENOMEM).needs("a kernel with MAP_DROPPABLE"),
+            refused("map_droppable", ENOMEM).needs(need::DROPPABLE),
             killed("map_shared", "mmap"),
             killed("map_growing", "mmap"),
             refused("page_tables", ENOMEM),
@@ -35,6 +36,8 @@ pub(super) const ROWS: &[Row] = &[
             expect("spin_with_signals_blocked", HUNG),
             expect("sleep_for_ever", HUNG).at(Load),
             expect("spin_for_ever", HUNG).at(Frame),
+            // Where the module has a say at its end: after a create() that failed.
+            expect("spin_for_ever", HUNG).at(End).args("refuse=1"),
             expect("hang_up", Report("closed its control socket"))
                 .at(Frame)
                 .host(&["peer"])
@@ -45,10 +48,10 @@ pub(super) const ROWS: &[Row] = &[
         number: 41,
         attempt: "core dump",
         probes: &[
-            expect("crash", Report("SIGSEGV")).control(Dies("core dumped")),
+            expect("crash", Report("(SIGSEGV), no core dump")).control(Dies("core dumped")),
             expect("abort_itself", Report("abort()")).control(Dies("core dumped")),
-            expect("corrupt_stack", Report("SIGSEGV")).control(Dies("core dumped")),
-            expect("divide_by_zero", Report("SIGFPE")).control(Dies("core dumped")),
+            expect("corrupt_stack", Report("(SIGSEGV), no core dump")).control(Dies("core dumped")),
+            expect("divide_by_zero", Report("(SIGFPE), no core dump")).control(Dies("core dumped")),
         ],
     },
     Row {

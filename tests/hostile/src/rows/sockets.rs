@@ -1,5 +1,6 @@
 //! Rows 15 to 17: anybody to talk to.
 
+use crate::need;
 use crate::probe::Phase::{Constructor, Load};
 use crate::probe::{Row, killed};
 
@@ -34,9 +35,9 @@ pub(super) const ROWS: &[Row] = &[
             killed("listen_tcp", "socket"),
             killed("send_udp", "socket"),
             killed("ask_netlink", "socket"),
-            killed("open_vsock", "socket").needs("a kernel with vsock"),
-            killed("open_crypto", "socket").needs("a kernel with AF_ALG"),
-            killed("open_packet", "socket").needs("root"),
+            killed("open_vsock", "socket").needs(need::VSOCK),
+            killed("open_crypto", "socket").needs(need::CRYPTO),
+            killed("open_packet", "socket").needs(need::PACKETS),
             killed("connect_tcp", "socket").at(Load),
         ],
     },

@@ -1,5 +1,6 @@
 //! Rows 34 to 38 and 42: the worker's descriptors, and its socket to the daemon.
 
+use crate::need;
 use crate::probe::Control::Arrives;
 use crate::probe::Expect::Report;
 use crate::probe::Phase::{Frame, Load};
@@ -16,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
         probes: &[
             refused("type_into_terminal", EACCES)
                 .host(&["terminal"])
-                .needs("a kernel with dev.tty.legacy_tiocsti, or root"),
+                .needs(need::TIOCSTI),
             refused("bytes_waiting", EACCES),
             refused("ask_terminal", EACCES).host(&["terminal"]),
             refused("bytes_waiting", EACCES).at(Load),

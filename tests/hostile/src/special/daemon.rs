@@ -111,10 +111,11 @@ fn settled(daemon: &Running) -> anyhow::Result<Option<usize>> {
     Ok(fewest)
 }
 
-/// Row 38: the daemon's memory before and after floods.
+/// Row 38: the daemon's memory before and after floods, of which it reads one message each.
 pub(super) fn memory_stays_flat(bench: &Bench) -> anyhow::Result<Finding> {
     const FLOODS: usize = 8;
-    /// KiB. The floods together carry 240 MB.
+    /// KiB. The first message ends its worker, and what has come behind it goes with the socket: a
+    /// flood costs what one message and a socket's buffer do, however long it is.
     const ROOM: u64 = 4096;
     let daemon = bench.daemon("single")?;
     let probe = expect("flood", BROKE)
