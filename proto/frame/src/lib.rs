@@ -22,19 +22,36 @@
 //! waiter flag (SeqCst), doorbell (SeqCst), FUTEX_WAIT on the value seen. Store-then-load on both
 //! sides is what makes a lost wake impossible. Replies go the other way by the same rule, with the
 //! slot's `done` word as the doorbell.
+//!
+//! With `--cfg loom` the files in `src/loom` stand in for clock, futex, mapping and atomics, and
+//! `src/loom/tests.rs` runs everything else of this crate under a model checker.
 
 #[cfg(target_endian = "big")]
 compile_error!("the segments are little-endian: the futex word is the low half of `done`");
 
+#[cfg_attr(loom, path = "loom/clock.rs")]
+mod clock;
+#[cfg(not(loom))]
 mod copy;
 mod forward;
+#[cfg_attr(loom, path = "loom/futex.rs")]
 mod futex;
 mod geometry;
+#[cfg_attr(loom, path = "loom/mapping.rs")]
 mod mapping;
 mod record;
 mod reply;
 mod segment;
+#[cfg_attr(loom, path = "loom/sync.rs")]
+mod sync;
+#[cfg(not(loom))]
+mod view;
 
+#[cfg(all(test, loom))]
+#[path = "loom/tests.rs"]
+mod loom_tests;
+
+pub use clock::monotonic_ns;
 pub use forward::{Forward, FrameHeader, FrameKind, Inbox, Nudge, Taken};
 pub use geometry::{Geometry, GeometryError, MAX_CAPACITY, MAX_SLOTS};
 pub use record::{
@@ -42,9 +59,3 @@ pub use record::{
 };
 pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Wake};
 pub use segment::{SegmentError, create_return, verify_forward, verify_return};
-
-/// A moment on CLOCK_MONOTONIC in nanoseconds, as both sides count time.
-pub fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
-}

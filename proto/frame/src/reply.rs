@@ -7,7 +7,7 @@ use crate::forward::{Forward, Inbox};
 use crate::mapping::{Access, Mapping};
 use crate::record::{FrameReply, Refused};
 use crate::segment::{self, SegmentError};
-use crate::{Geometry, futex, monotonic_ns};
+use crate::{Geometry, clock, futex, monotonic_ns};
 
 /// Not zero while the worker sleeps on the doorbell.
 const WORKER_WAITS: usize = 0;
@@ -150,15 +150,7 @@ impl Replies {
 
     /// Sleeps to the deadline without listening to the worker.
     fn sleep_deaf(&self, seq: u64, deadline_ns: u64) -> Wake {
-        let until = rustix::time::Timespec {
-            tv_sec: (deadline_ns / 1_000_000_000) as i64,
-            tv_nsec: (deadline_ns % 1_000_000_000) as _,
-        };
-        while monotonic_ns() < deadline_ns {
-            let clock = rustix::thread::ClockId::Monotonic;
-            // Interrupted or not, the clock decides.
-            let _ = rustix::thread::clock_nanosleep_absolute(clock, &until);
-        }
+        clock::sleep_until(deadline_ns);
         if self.is_done(seq) {
             Wake::Done
         } else {
