@@ -59,3 +59,14 @@ pub use record::{
 };
 pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Wake};
 pub use segment::{SegmentError, create_return, verify_forward, verify_return};
+
+/// How long property tests go on: Miri takes a thousand times as long, and has no files.
+#[cfg(test)]
+fn cases() -> proptest::test_runner::Config {
+    let mut config = proptest::test_runner::Config::default();
+    if cfg!(miri) {
+        config.cases = 8;
+        config.failure_persistence = None;
+    }
+    config
+}

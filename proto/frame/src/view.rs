@@ -73,3 +73,109 @@ impl View {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+    use std::thread;
+
+    use super::*;
+
+    const LEN: usize = 1024;
+
+    /// Memory of the heap: Miri knows each byte of it, and no mapping.
+    struct Memory(NonNull<u8>);
+
+    // SAFETY: the tests share it between threads through views, whose accesses they order.
+    unsafe impl Sync for Memory {}
+
+    impl Memory {
+        const LAYOUT: Layout = match Layout::from_size_align(LEN, 16) {
+            Ok(layout) => layout,
+            Err(_) => panic!(),
+        };
+
+        fn new() -> Self {
+            // SAFETY: the size is not zero.
+            let base = unsafe { alloc_zeroed(Self::LAYOUT) };
+            Self(NonNull::new(base).unwrap())
+        }
+
+        /// One side's view of all of it.
+        fn view(&self) -> View {
+            // SAFETY: aligned and zeroed by the allocation, which outlives the views of a test.
+            unsafe { View::new(self.0, LEN) }
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            // SAFETY: allocated with this layout.
+            unsafe { dealloc(self.0.as_ptr(), Self::LAYOUT) }
+        }
+    }
+
+    #[test]
+    fn what_one_side_writes_the_other_reads_up_to_the_last_byte() {
+        let memory = Memory::new();
+        let (writer, reader) = (memory.view(), memory.view());
+        for (offset, len) in [(0, 0), (0, LEN), (16, 33), (LEN - 32, 31), (LEN, 0)] {
+            let data: Vec<u8> = (0..len).map(|i| (i + offset) as u8 ^ 0x5a).collect();
+            writer.write(offset, &data);
+            let mut back = vec![0; len];
+            reader.read(offset, &mut back);
+            assert_eq!(back, data);
+        }
+    }
+
+    #[test]
+    fn a_word_is_the_low_half_of_the_wide_one() {
+        let memory = Memory::new();
+        let view = memory.view();
+        view.wide_word(LEN - 8)
+            .store(0x0123_4567_89ab_cdef, Relaxed);
+        assert_eq!(view.word(LEN - 8).load(Relaxed), 0x89ab_cdef);
+        assert_eq!(view.word(LEN - 4).load(Relaxed), 0x0123_4567);
+    }
+
+    #[test]
+    fn nothing_outside_or_out_of_line_is_touched() {
+        let memory = Memory::new();
+        let view = memory.view();
+        let panics = |access: &dyn Fn(&View)| {
+            catch_unwind(AssertUnwindSafe(|| access(&view))).expect_err("let through");
+        };
+        panics(&|view| view.read(0, &mut [0; LEN + 1]));
+        panics(&|view| view.read(LEN, &mut [0]));
+        panics(&|view| view.read(usize::MAX - 15, &mut [0; 16]));
+        panics(&|view| view.read(8, &mut [0; 16]));
+        panics(&|view| view.write(LEN - 16, &[0; 17]));
+        panics(&|view| view.write(1, &[]));
+        panics(&|view| _ = view.word(LEN).load(Relaxed));
+        panics(&|view| _ = view.word(2).load(Relaxed));
+        panics(&|view| _ = view.wide_word(LEN - 4).load(Relaxed));
+        panics(&|view| _ = view.address(LEN, 1));
+    }
+
+    #[test]
+    fn payload_behind_a_word_goes_from_thread_to_thread_without_a_race() {
+        let memory = Memory::new();
+        thread::scope(|scope| {
+            let (writer, reader) = (&memory, &memory);
+            scope.spawn(move || {
+                let view = writer.view();
+                view.write(128, &[7; 100]);
+                view.word(0).store(1, Release);
+            });
+            let view = reader.view();
+            while view.word(0).load(Acquire) == 0 {
+                thread::yield_now();
+            }
+            let mut back = [0; 100];
+            view.read(128, &mut back);
+            assert_eq!(back, [7; 100]);
+        });
+    }
+}
