@@ -16,7 +16,7 @@ MODULE  ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test hostile bench loom miri check build install clean
+.PHONY: demo test hostile bench loom miri fuzz check build install clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -62,6 +62,12 @@ miri:
 		echo "==> SKIPPED: Miri is missing, and with it the proof that shared memory is copied without"; \
 		echo "    undefined behaviour. Install it: rustup toolchain install nightly --component miri"; \
 	fi
+
+# make fuzz SECONDS=60
+SECONDS ?= 60
+
+fuzz:
+	@tests/fuzz/run $(SECONDS)
 
 check:
 	@$(CARGO) deny --version >/dev/null 2>&1 || \
