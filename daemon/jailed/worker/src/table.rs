@@ -135,8 +135,9 @@ unsafe fn text(raw: *const c_char) -> Option<String> {
     }
     // SAFETY: the header asks for NUL-terminated constants.
     let bytes = unsafe { CStr::from_ptr(raw) }.to_bytes();
-    let text = clean(&String::from_utf8_lossy(
-        &bytes[..bytes.len().min(MAX_STRING)],
-    ));
+    let bytes = &bytes[..bytes.len().min(MAX_STRING)];
+    let mut text = clean(&String::from_utf8_lossy(bytes));
+    // What is no text got longer: three bytes for each.
+    text.truncate(text.floor_char_boundary(MAX_STRING));
     (!text.is_empty()).then_some(text)
 }

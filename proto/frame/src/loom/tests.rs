@@ -196,7 +196,7 @@ fn a_pipeline_that_falls_asleep_while_a_reply_is_given_wakes() {
 
 #[test]
 fn frames_that_go_through_sleeping_peers_one_by_one_all_arrive() {
-    check(2, || {
+    check(3, || {
         let (mut pipeline, mut worker, _fds) = path(1);
         let worker = thread::spawn(move || worker.serve(2));
         for seq in 1..=2 {
@@ -210,7 +210,7 @@ fn frames_that_go_through_sleeping_peers_one_by_one_all_arrive() {
 
 #[test]
 fn frames_in_flight_together_all_arrive() {
-    check(2, || {
+    check(3, || {
         let (mut pipeline, mut worker, _fds) = path(2);
         let worker = thread::spawn(move || worker.serve(2));
         pipeline.publish(1);
@@ -261,7 +261,7 @@ fn an_answer_to_a_frame_that_was_given_up_is_not_taken_for_the_next_ones() {
 
 #[test]
 fn a_replaced_worker_that_still_runs_answers_nobody() {
-    check(2, || {
+    check(3, || {
         let (mut pipeline, mut old, fds) = path(1);
         let fds = Fds {
             replies: create_return(&fds.geometry).unwrap(),
@@ -305,11 +305,15 @@ fn an_answer_of_another_generation_is_none_even_in_the_same_segment() {
 
 #[test]
 fn a_deadline_ends_the_wait_whenever_it_comes_and_the_slot_can_be_used_again() {
-    check(2, || {
+    check(3, || {
         let (mut pipeline, mut worker, _fds) = path(1);
-        let worker = thread::spawn(move || worker.serve(2));
-        let clock = thread::spawn(|| clock::turn_to(DEADLINE));
         pipeline.publish(1);
+        assert_eq!(worker.take(), Some(1));
+        let worker = thread::spawn(move || {
+            worker.answer(1);
+            worker.serve(2);
+        });
+        let clock = thread::spawn(|| clock::turn_to(DEADLINE));
         match pipeline.wait(1) {
             Wake::Done => assert!(pipeline.accept(1).is_some()),
             // It may still come, and is whole if it does.
