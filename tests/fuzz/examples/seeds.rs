@@ -295,18 +295,29 @@ fn client() {
         done(4),
     ]
     .concat();
+    // An answer in the right form, and looks at it.
+    let frame = |params: &[u8]| {
+        [
+            &[2][..],
+            &[7; 16],
+            &[1, 0],
+            &(params.len() as u16).to_le_bytes(),
+            params,
+            &[4, 3, 4],
+        ]
+        .concat()
+    };
     let params = params();
-    let whole = [
-        &[2][..],
-        &[7; 16],
-        // An answer in the right form, and a look at it.
-        &[1, 0],
-        &(params.len() as u16).to_le_bytes(),
-        &params,
-        &[4, 3, 4],
-    ]
-    .concat();
-    save("client", "frames", [good.clone(), whole].concat());
+    save("client", "frames", [good.clone(), frame(&params)].concat());
+    for (name, at, value) in [
+        ("unknown-block", 8, 40),
+        ("other-version", 0, 9),
+        ("size", 4, 9),
+    ] {
+        let mut wrong = params.clone();
+        wrong[at] = value;
+        save("client", name, [good.clone(), frame(&wrong)].concat());
+    }
     let long = [&[2][..], &[7; 16], &[1, 2, 0, 0], &[0xff; 4], &[4]].concat();
     save("client", "long-answer", [good.clone(), long].concat());
     let faulted = [
@@ -353,9 +364,9 @@ fn elf() {
     let (source, object) = (dir.path().join("m.c"), dir.path().join("m.so"));
     fs::write(&source, "int f(void) { return 1; }").expect("written");
     for (name, flags) in [
-        ("plain", &["-s"][..]),
-        ("stack", &["-s", "-z", "execstack"]),
+        ("stack", &["-s", "-z", "execstack"][..]),
         ("writable-code", &["-s", "-Wl,-N"]),
+        ("plain", &["-s"]),
     ] {
         let status = Command::new("cc")
             .args(["-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code"])
@@ -367,6 +378,10 @@ fn elf() {
         assert!(status.is_ok_and(|status| status.success()), "cc");
         save("elf", name, fs::read(&object).expect("compiled"));
     }
+    // The first program header is at 64, its offset in the file 8 bytes in.
+    let mut beyond = fs::read(&object).expect("compiled");
+    beyond[72..80].fill(0xff);
+    save("elf", "segment-that-wraps", beyond);
     save("elf", "script", "#!/bin/sh\n");
 }
 
