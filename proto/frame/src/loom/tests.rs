@@ -259,6 +259,9 @@ fn an_answer_to_a_frame_that_was_given_up_is_not_taken_for_the_next_ones() {
     });
 }
 
+/// It runs, and does not sleep: a ring wakes one sleeper, and an old worker at the doorbell could
+/// take the wake that is meant for the new one. So a worker must have ended, not only been killed,
+/// before the pipeline turns to the next.
 #[test]
 fn a_replaced_worker_that_still_runs_answers_nobody() {
     check(3, || {
