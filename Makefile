@@ -18,7 +18,7 @@ BENCH   ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test hostile bench check build install clean
+.PHONY: demo test hostile bench loom miri fuzz check build install clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -50,6 +50,27 @@ bench:
 	$(CARGO) build --locked --release --workspace
 	$(CARGO) run --locked --release -q -p coldshoe-bench -- $(BENCH)
 	$(CARGO) test --locked --release -q -p coldshoe-wall --test jail -- measure
+
+# Another cfg, and with it another target directory: nothing of the usual build is thrown away.
+loom:
+	@echo "==> The frame path's orderings under a model checker (release)"
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir $(TARGET)/loom \
+		-p coldshoe-frame --lib loom
+
+miri:
+	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+		echo "==> The frame path's copies and records under Miri"; \
+		$(CARGO) +nightly miri test --locked -p coldshoe-frame; \
+	else \
+		echo "==> SKIPPED: Miri is missing, and with it the proof that shared memory is copied without"; \
+		echo "    undefined behaviour. Install it: rustup toolchain install nightly --component miri"; \
+	fi
+
+# make fuzz SECONDS=60
+SECONDS ?= 60
+
+fuzz:
+	@tests/fuzz/run $(SECONDS)
 
 check:
 	@$(CARGO) deny --version >/dev/null 2>&1 || \

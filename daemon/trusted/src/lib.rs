@@ -17,6 +17,8 @@ mod config;
 mod connection;
 mod elf;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod identity;
 mod jailer;

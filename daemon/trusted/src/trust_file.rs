@@ -175,39 +175,11 @@ impl TrustFile {
     }
 
     fn parse(&self, text: &str) -> Result<Vec<Record>, TrustFileError> {
-        let broken = |error: toml::de::Error| self.broken(with_line(text, &error));
-        let Head { version } = toml::from_str(text).map_err(broken)?;
-        if version != VERSION {
-            let path = self.path.clone();
-            return Err(TrustFileError::Version { path, version });
-        }
-        let content: Content = toml::from_str(text).map_err(broken)?;
-        if content.modules.len() > MAX_RECORDS {
-            return Err(self.broken(format!("it has more than {MAX_RECORDS} entries")));
-        }
-        let mut records: Vec<Record> = Vec::with_capacity(content.modules.len());
-        for (number, entry) in content.modules.into_iter().enumerate() {
-            let path = entry.path.clone();
-            let record = record(entry).and_then(|record| {
-                match records.iter().any(|known| known.path == record.path) {
-                    true => Err("there is another entry of that path".to_owned()),
-                    false => Ok(record),
-                }
-            });
-            records.push(
-                record.map_err(|why| {
-                    self.broken(format!("entry {} ({path:?}): {why}", number + 1))
-                })?,
-            );
-        }
-        Ok(records)
+        parse(&self.path, text)
     }
 
     fn broken(&self, why: String) -> TrustFileError {
-        TrustFileError::Broken {
-            path: self.path.clone(),
-            why,
-        }
+        broken(&self.path, why)
     }
 
     /// Waits until no other daemon is replacing the file, but not for ever: whoever may open the
@@ -236,16 +208,11 @@ impl TrustFile {
 
     /// Replaces the file. The caller holds the lock, or is alone.
     pub(crate) fn write(&self, records: &[Record]) -> Result<(), TrustFileError> {
-        let content = Content {
-            version: VERSION,
-            modules: records.iter().map(entry).collect(),
-        };
-        let text = toml::to_string(&content).map_err(|error| TrustFileError::Write {
+        let text = text(records).map_err(|error| TrustFileError::Write {
             step: "write",
             path: self.path.clone(),
             source: io::Error::other(error),
         })?;
-        let text = format!("{PREFACE}{text}");
         if text.len() as u64 > MAX_FILE {
             return Err(TrustFileError::TooLarge(self.path.clone()));
         }
@@ -290,6 +257,50 @@ impl TrustFile {
             source: error.into(),
         }
     }
+}
+
+/// The entries of a trust file's text; `path` is for messages.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Vec<Record>, TrustFileError> {
+    let unread = |error: toml::de::Error| broken(path, with_line(text, &error));
+    let Head { version } = toml::from_str(text).map_err(unread)?;
+    if version != VERSION {
+        let path = path.to_owned();
+        return Err(TrustFileError::Version { path, version });
+    }
+    let content: Content = toml::from_str(text).map_err(unread)?;
+    if content.modules.len() > MAX_RECORDS {
+        let why = format!("it has more than {MAX_RECORDS} entries");
+        return Err(broken(path, why));
+    }
+    let mut records: Vec<Record> = Vec::with_capacity(content.modules.len());
+    for (number, entry) in content.modules.into_iter().enumerate() {
+        let name = entry.path.clone();
+        let record = record(entry).and_then(|record| {
+            match records.iter().any(|known| known.path == record.path) {
+                true => Err("there is another entry of that path".to_owned()),
+                false => Ok(record),
+            }
+        });
+        records.push(record.map_err(|why| {
+            let why = format!("entry {} ({name:?}): {why}", number + 1);
+            broken(path, why)
+        })?);
+    }
+    Ok(records)
+}
+
+/// The text of a trust file with these entries.
+pub(crate) fn text(records: &[Record]) -> Result<String, toml::ser::Error> {
+    let content = Content {
+        version: VERSION,
+        modules: records.iter().map(entry).collect(),
+    };
+    toml::to_string(&content).map(|text| format!("{PREFACE}{text}"))
+}
+
+fn broken(path: &Path, why: String) -> TrustFileError {
+    let path = path.to_owned();
+    TrustFileError::Broken { path, why }
 }
 
 /// What is wrong with a text of TOML, on one line.

@@ -2,13 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::fence;
 
 use crate::geometry::LINE;
 use crate::mapping::{Access, Mapping};
 use crate::record::FrameContext;
 use crate::reply::{Outbox, Replies};
 use crate::segment::{self, SegmentError};
+use crate::sync::fence;
 use crate::{Geometry, futex, monotonic_ns};
 
 /// Word that the worker sleeps on: the low half of the newest published `seq`.
@@ -268,7 +268,7 @@ impl Inbox {
 
     /// Bytes that the statistics of a frame can have, wherever they are.
     pub fn stats_room(&self) -> usize {
-        let buffers = self.buffers.iter().map(Mapping::len);
+        let buffers = self.buffers.iter().map(|buffer| buffer.len());
         buffers.fold(self.geometry.stats_capacity(), usize::max)
     }
 

@@ -1,11 +1,12 @@
 //! Sleeping on a control word and waking who sleeps on it.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicU32;
 
 use rustix::io::Errno;
 use rustix::thread::futex::{Flags, wait_bitset, wake};
 use rustix::time::Timespec;
+
+use crate::sync::AtomicU32;
 
 // Not private: the two sides are different processes.
 const FLAGS: Flags = Flags::empty();

@@ -141,6 +141,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases())]
+
         #[test]
         fn nothing_overlaps_and_all_lies_inside(
             slots in 0u32..=4, stats in 1u32..100_000, params in 1u32..100_000,

@@ -22,6 +22,9 @@
 //! waiter flag (SeqCst), doorbell (SeqCst), FUTEX_WAIT on the value seen. Store-then-load on both
 //! sides is what makes a lost wake impossible. Replies go the other way by the same rule, with the
 //! slot's `done` word as the doorbell.
+//!
+//! With `--cfg loom` the files in `src/loom` stand in for clock, futex, mapping and atomics, and
+//! `src/loom/tests.rs` runs everything else of this crate under a model checker.
 
 #[cfg(target_endian = "big")]
 compile_error!("the segments are little-endian: the futex word is the low half of `done`");
@@ -30,18 +33,32 @@ mod bell;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod buffer;
+#[cfg_attr(loom, path = "loom/clock.rs")]
+mod clock;
+#[cfg(not(loom))]
 mod copy;
 mod forward;
+#[cfg_attr(loom, path = "loom/futex.rs")]
 mod futex;
 mod geometry;
+#[cfg_attr(loom, path = "loom/mapping.rs")]
 mod mapping;
 mod predict;
 mod record;
 mod reply;
 mod segment;
+#[cfg_attr(loom, path = "loom/sync.rs")]
+mod sync;
+#[cfg(not(loom))]
+mod view;
+
+#[cfg(all(test, loom))]
+#[path = "loom/tests.rs"]
+mod loom_tests;
 
 pub use bell::{Bell, Heard, create_bell};
 pub use buffer::Buffer;
+pub use clock::monotonic_ns;
 pub use forward::{Forward, FrameHeader, FrameKind, Inbox, Nudge, Statistics, Taken, Waiting};
 pub use geometry::{Geometry, GeometryError, MAX_BUFFERS, MAX_CAPACITY, MAX_SLOTS};
 pub use predict::{Predictor, Window};
@@ -51,8 +68,13 @@ pub use record::{
 pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Waited};
 pub use segment::{SegmentError, create_return, verify_buffer, verify_forward, verify_return};
 
-/// A moment on CLOCK_MONOTONIC in nanoseconds, as both sides count time.
-pub fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
+/// How long property tests go on: Miri takes a thousand times as long, and has no files.
+#[cfg(test)]
+fn cases() -> proptest::test_runner::Config {
+    let mut config = proptest::test_runner::Config::default();
+    if cfg!(miri) {
+        config.cases = 8;
+        config.failure_persistence = None;
+    }
+    config
 }

@@ -1,13 +1,13 @@
 //! The return segment: replies from the worker to the pipeline.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::forward::{Forward, Inbox, Waiting};
 use crate::mapping::{Access, Mapping};
 use crate::record::{FrameReply, Refused};
 use crate::segment::{self, SegmentError};
-use crate::{Geometry, futex, monotonic_ns};
+use crate::{Geometry, clock, futex, monotonic_ns};
 
 /// Not zero while the worker sleeps on the doorbell.
 const WORKER_WAITS: usize = 0;
@@ -112,9 +112,10 @@ impl Replies {
         self.generation
     }
 
-    /// Whether the reply to frame `seq` is there.
+    /// Whether the reply to frame `seq` is there. After [`Forward::set_waiting`], one that is not
+    /// seen will be told.
     pub fn is_done(&self, seq: u64) -> bool {
-        self.done(seq, Acquire) == done_word(self.generation, seq)
+        self.done(seq) == done_word(self.generation, seq)
     }
 
     /// Sleeps until the reply to `seq` is there or `deadline_ns` (CLOCK_MONOTONIC) has passed,
@@ -147,7 +148,7 @@ impl Replies {
         let expected = done_word(self.generation, seq);
         let mut woken = 0;
         loop {
-            let seen = self.done(seq, SeqCst);
+            let seen = self.done(seq);
             let done = seen == expected;
             if done || monotonic_ns() >= deadline_ns {
                 // The last wake is the one that the reply or the deadline brought.
@@ -167,15 +168,7 @@ impl Replies {
 
     /// Sleeps to the deadline without listening to the worker. Whether the reply is there then.
     fn sleep_deaf(&self, seq: u64, deadline_ns: u64) -> bool {
-        let until = rustix::time::Timespec {
-            tv_sec: (deadline_ns / 1_000_000_000) as i64,
-            tv_nsec: (deadline_ns % 1_000_000_000) as _,
-        };
-        while monotonic_ns() < deadline_ns {
-            let clock = rustix::thread::ClockId::Monotonic;
-            // Interrupted or not, the clock decides.
-            let _ = rustix::thread::clock_nanosleep_absolute(clock, &until);
-        }
+        clock::sleep_until(deadline_ns);
         self.is_done(seq)
     }
 
@@ -217,8 +210,8 @@ impl Replies {
         self.mapping.word(WORKER_WAITS).load(SeqCst) != 0
     }
 
-    fn done(&self, seq: u64, order: std::sync::atomic::Ordering) -> u64 {
-        self.mapping.wide_word(self.header(seq) + DONE).load(order)
+    fn done(&self, seq: u64) -> u64 {
+        self.mapping.wide_word(self.header(seq) + DONE).load(SeqCst)
     }
 
     fn header(&self, seq: u64) -> usize {

@@ -1,5 +1,6 @@
 //! The frame path between two mappings of the same segments, with an honest worker and with one
 //! that lies.
+#![cfg(not(any(loom, miri)))]
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;

@@ -1,24 +1,17 @@
-//! The module: loading, checking its table, calling its verbs.
+//! The module: loading, calling its verbs.
 
-use core::ffi::{c_char, c_void};
-use std::ffi::{CStr, CString};
+use core::ffi::c_void;
+use std::ffi::CString;
 use std::path::Path;
 
-use coldshoe_control::clean;
 use coldshoe_control::worker::{Failed, Loaded, Stage};
 use coldshoe_ipa::abi;
 use coldshoe_wall::inside::Confined;
+use coldshoe_worker::table::{self, Verbs, abi_error};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::assignment::Load;
 use crate::host::Log;
-
-/// Longest string of a module's table, in bytes.
-const MAX_STRING: usize = 128;
-/// Most pairs of formats.
-const MAX_FORMATS: usize = 64;
-
-type Verb = unsafe extern "C" fn(*mut c_void) -> i32;
 
 /// A loaded module with its instance. Nothing here is ever unloaded: the process ends first.
 pub(crate) struct Module {
@@ -26,16 +19,6 @@ pub(crate) struct Module {
     verbs: Verbs,
     instance: *mut c_void,
     log: &'static Log,
-}
-
-#[derive(Clone, Copy)]
-struct Verbs {
-    create: unsafe extern "C" fn(*const abi::Init, *mut *mut c_void) -> i32,
-    configure: unsafe extern "C" fn(*mut c_void, *const abi::Sensor) -> i32,
-    start: Verb,
-    process: unsafe extern "C" fn(*mut c_void, *const abi::FrameIn, *mut abi::FrameOut) -> i32,
-    stop: Verb,
-    destroy: unsafe extern "C" fn(*mut c_void),
 }
 
 impl Module {
@@ -46,7 +29,9 @@ impl Module {
         permit: Confined,
     ) -> Result<Self, Failed> {
         let table = open(permit.into_place().path())?;
-        let (about, verbs) = check(load, table)?;
+        // SAFETY: as the header asks of it. A module that lies here only harms this process.
+        let (about, verbs) =
+            unsafe { table::read(table, &load.stats_format, &load.params_format)? };
         let log: &'static Log = Box::leak(Box::default());
         let mut module = Self {
             about,
@@ -141,14 +126,6 @@ fn errno(code: i32) -> std::io::Error {
     std::io::Error::from_raw_os_error(code.saturating_neg())
 }
 
-fn abi_error(why: impl AsRef<str>) -> Failed {
-    Failed::new(
-        Stage::Abi,
-        "the shared object is no coldshoe module",
-        why.as_ref(),
-    )
-}
-
 fn open(path: &Path) -> Result<*const abi::Module, Failed> {
     // SAFETY: this runs foreign initialisers, which is what this confined process is for.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
@@ -165,90 +142,4 @@ fn open(path: &Path) -> Result<*const abi::Module, Failed> {
     std::mem::forget(library);
     // SAFETY: as the header declares it.
     Ok(unsafe { entry() })
-}
-
-/// Reads the table once. A module that lies here only harms this process.
-fn check(load: &Load, table: *const abi::Module) -> Result<(Loaded, Verbs), Failed> {
-    if table.is_null() || !table.is_aligned() {
-        return Err(abi_error("coldshoe_ipa_module() returned no table"));
-    }
-    // SAFETY: every version of the table begins with its size and its ABI version.
-    let (size, version) = unsafe { ((*table).struct_size, (*table).abi_version) };
-    if version != abi::ABI_VERSION {
-        return Err(abi_error(format!(
-            "it is built for version {version} of the module interface, this worker speaks {}",
-            abi::ABI_VERSION
-        )));
-    }
-    if (size as usize) < size_of::<abi::Module>() {
-        return Err(abi_error(format!(
-            "its table has {size} bytes, version {version} has {}",
-            size_of::<abi::Module>()
-        )));
-    }
-    // SAFETY: the size covers the whole structure.
-    let table = unsafe { *table };
-    let missing = |verb| abi_error(format!("its table has no {verb}()"));
-    let verbs = Verbs {
-        create: table.create.ok_or_else(|| missing("create"))?,
-        configure: table.configure.ok_or_else(|| missing("configure"))?,
-        start: table.start.ok_or_else(|| missing("start"))?,
-        process: table.process.ok_or_else(|| missing("process"))?,
-        stop: table.stop.ok_or_else(|| missing("stop"))?,
-        destroy: table.destroy.ok_or_else(|| missing("destroy"))?,
-    };
-    let about = Loaded {
-        name: text(table.name).ok_or_else(|| abi_error("its name is missing"))?,
-        version: text(table.version).unwrap_or_default(),
-        license: text(table.license).unwrap_or_default(),
-        threads: table.flags & abi::FLAG_THREADS != 0,
-    };
-    let formats = formats(table.formats);
-    let speaks = formats
-        .iter()
-        .any(|(stats, params)| *stats == load.stats_format && *params == load.params_format);
-    if !speaks {
-        let offered: Vec<String> = formats
-            .iter()
-            .map(|(stats, params)| format!("{stats} → {params}"))
-            .collect();
-        return Err(Failed::new(
-            Stage::Abi,
-            &format!(
-                "the module cannot turn {} into {}",
-                load.stats_format, load.params_format
-            ),
-            &format!("it offers: {}", offered.join(", ")),
-        ));
-    }
-    Ok((about, verbs))
-}
-
-fn formats(list: *const abi::Format) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    if list.is_null() || !list.is_aligned() {
-        return found;
-    }
-    for index in 0..MAX_FORMATS {
-        // SAFETY: the list goes on until a pair of nulls, which the loop has not met yet.
-        let pair = unsafe { *list.add(index) };
-        let (Some(stats), Some(params)) = (text(pair.stats), text(pair.params)) else {
-            break;
-        };
-        found.push((stats, params));
-    }
-    found
-}
-
-/// A string of the table, cut to a bounded length.
-fn text(raw: *const c_char) -> Option<String> {
-    if raw.is_null() {
-        return None;
-    }
-    // SAFETY: the header asks for NUL-terminated constants.
-    let bytes = unsafe { CStr::from_ptr(raw) }.to_bytes();
-    let text = clean(&String::from_utf8_lossy(
-        &bytes[..bytes.len().min(MAX_STRING)],
-    ));
-    (!text.is_empty()).then_some(text)
 }
