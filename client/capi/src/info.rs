@@ -135,10 +135,10 @@ fn lines(confinement: &Confinement) -> String {
         ("namespaces", confinement.namespaces.join(", ")),
         ("capabilities", format!("{:#x}", confinement.capabilities)),
         ("speculation", confinement.speculation.clone()),
-        ("seals", confinement.seals.join(", ")),
-        ("open files", confinement.open_files.join(", ")),
+        ("seals", confinement.seals.join("; ")),
+        ("open files", confinement.open_files.join("; ")),
         ("limits", limits.collect::<Vec<_>>().join(", ")),
-        ("control group", confinement.cgroup.join(", ")),
+        ("control group", confinement.cgroup.join("; ")),
         ("done without", confinement.degraded.join(", ")),
         ("notes", confinement.notes.join("; ")),
     ];
