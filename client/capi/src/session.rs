@@ -37,6 +37,12 @@ pub(crate) struct State {
     pub(crate) claimed: bool,
 }
 
+/// Handles may be handed on, and be in the wrong hands at the same time.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<(coldshoe_session, coldshoe_buffer, coldshoe_error)>();
+};
+
 /// What a session is opened with. Zero, wherever it may stand, means: as usual.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::WhySkipped;
-use coldshoe_control::{RecvError, SendError, Trouble};
+use coldshoe_control::{EncodeError, RecvError, SendError, Trouble};
 use coldshoe_frame::{GeometryError, SegmentError};
 
 /// Why a session cannot be opened, ordered about or closed.
@@ -35,6 +35,9 @@ pub enum Error {
     /// A segment cannot be made or mapped.
     #[error("no shared memory for the session\n  why: {0}\n  try: free memory or descriptors")]
     Segment(#[from] SegmentError),
+    /// A request holds what the daemon would refuse.
+    #[error("the request was not sent\n  why: {0}\n  try: give it a value within its limits")]
+    Argument(#[source] EncodeError),
     /// A request cannot be sent.
     #[error("the request was not sent\n  why: {0}\n  try: open the session again")]
     Send(#[from] SendError),
