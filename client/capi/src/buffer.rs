@@ -10,6 +10,7 @@ use coldshoe::{Buffer, Error};
 use crate::entry::{enter, or_nothing};
 use crate::fail::Fail;
 use crate::record::{Out, reference};
+use crate::session::{freed, lock};
 use crate::{coldshoe_error, coldshoe_status};
 
 /// Memory for statistics that hardware or foreign code fills in place. Made with
@@ -24,7 +25,7 @@ pub struct coldshoe_buffer {
 impl coldshoe_buffer {
     /// What this is the handle of.
     pub(crate) fn lock(&self) -> Result<MutexGuard<'_, Option<Buffer>>, Fail> {
-        crate::session::lock(&self.buffer)
+        lock(&self.buffer)
     }
 }
 
@@ -87,13 +88,10 @@ pub unsafe extern "C" fn coldshoe_buffer_memfd(buffer: *mut coldshoe_buffer) -> 
 /// call uses the buffer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn coldshoe_buffer_free(buffer: *mut coldshoe_buffer) {
-    if !buffer.is_null() {
-        or_nothing((), || {
-            // SAFETY: `coldshoe_buffer_create` made it with `Box::into_raw`; the caller frees it once.
-            drop(unsafe { Box::from_raw(buffer) });
-            Ok(())
-        });
-    }
+    or_nothing((), || {
+        // SAFETY: the caller's pointer, as the header says.
+        unsafe { freed(buffer, "buffer", |handle| &handle.buffer) }.map(drop)
+    });
 }
 
 /// # Safety

@@ -3,7 +3,7 @@
 //! Everything here is the crate `coldshoe` in another language, and decides nothing by itself. What
 //! it adds is what C lacks: pointers are looked at before they are used, structures say how large
 //! they are, a handle that two threads use at a time or that is in an unknown state answers an error,
-//! and no panic crosses the border ([`entry`]).
+//! and no panic crosses the border (`entry.rs`).
 //!
 //! The header is generated from the public items of this crate, in the order of `tests/header.rs`,
 //! which also compares it with the committed one. The comments of those items are written for its

@@ -233,7 +233,9 @@ pub unsafe extern "C" fn coldshoe_session_close(
     // SAFETY: the caller's pointers, as the header says.
     unsafe {
         enter(error, || {
-            let state = freed(session)?;
+            let handle = freed(session, "session", |handle| &handle.state)?;
+            let state = handle.state.into_inner();
+            let state = state.unwrap_or_else(PoisonError::into_inner);
             state.session.close()?;
             Ok(COLDSHOE_OK)
         })
@@ -246,7 +248,7 @@ pub unsafe extern "C" fn coldshoe_session_close(
 pub unsafe extern "C" fn coldshoe_session_free(session: *mut coldshoe_session) {
     or_nothing((), || {
         // SAFETY: the caller's pointer, as the header says.
-        unsafe { freed(session) }.map(drop)
+        unsafe { freed(session, "session", |handle| &handle.state) }.map(drop)
     });
 }
 
@@ -378,18 +380,21 @@ pub(crate) unsafe fn told_within(
     call(&mut state)
 }
 
-/// Frees a handle that nobody is using, and returns what it was the handle of.
+/// Takes a handle back, unless a thread is using it: better it is never freed.
 ///
 /// # Safety
-/// `session` is NULL or that of a session, and not used any more.
-unsafe fn freed(session: *mut coldshoe_session) -> Result<State, Fail> {
+/// `handle` is NULL or came from `Box::into_raw`, and is not used any more.
+pub(crate) unsafe fn freed<H, T>(
+    handle: *mut H,
+    name: &'static str,
+    guarded: fn(&H) -> &Mutex<T>,
+) -> Result<Box<H>, Fail> {
     // SAFETY: passed on.
-    let handle = unsafe { reference(session, "session") }?;
-    if let Err(TryLockError::WouldBlock) = handle.state.try_lock() {
+    let used = guarded(unsafe { reference(handle, name) }?).try_lock();
+    if let Err(TryLockError::WouldBlock) = used {
         return Err(Fail::Busy);
     }
-    // SAFETY: `coldshoe_session_open` made it with `Box::into_raw`; the caller frees it once.
-    let handle = unsafe { Box::from_raw(session) };
-    let state = handle.state.into_inner();
-    Ok(state.unwrap_or_else(PoisonError::into_inner))
+    drop(used);
+    // SAFETY: passed on.
+    Ok(unsafe { Box::from_raw(handle) })
 }

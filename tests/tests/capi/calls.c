@@ -662,6 +662,32 @@ static void fault(void)
 	coldshoe_session_free(session);
 }
 
+/* The daemon dies while this waits for the end of its input. */
+static void gone(void)
+{
+	struct coldshoe_session *session = started();
+	struct coldshoe_session *other = started();
+	struct coldshoe_frame frame;
+	struct coldshoe_slot slot = { .struct_size = sizeof(slot) };
+	uint64_t ticket;
+
+	runs(session, 1);
+	puts("ready");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	/* An order that cannot be sent is an error and no SIGPIPE. */
+	FAILS(COLDSHOE_ERROR_CONNECTION, coldshoe_session_configure(session, &sensor, why));
+	FAILS(COLDSHOE_ERROR_INTERNAL, coldshoe_session_fault(session, why));
+	frame = patient(2);
+	WORKS(coldshoe_session_submit(session, &frame, "", 1, &ticket, why));
+	is_skipped(session, ticket, COLDSHOE_REASON_FAULT);
+	FAILS(COLDSHOE_ERROR_MODULE_FAILED, coldshoe_session_claim_slot(session, &slot, why));
+	coldshoe_session_free(session);
+	/* Closing fails, and frees the handle all the same. */
+	CHECK(coldshoe_session_close(other, NULL) == COLDSHOE_ERROR_CONNECTION);
+}
+
 static int stop;
 
 /* Is in a call on the session nearly always. */
@@ -715,7 +741,7 @@ int main(int argc, char **argv)
 		{ "nulls", nulls },	{ "sizes", sizes },   { "tickets", tickets },
 		{ "full", full },	{ "slots", slots },   { "buffers", buffers },
 		{ "order", order },	{ "values", values }, { "fault", fault },
-		{ "busy", busy },
+		{ "busy", busy },	{ "gone", gone },
 	};
 	size_t i;
 

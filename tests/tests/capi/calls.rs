@@ -1,7 +1,9 @@
 //! What callers get that do not keep the rules, and what they get that do. The checks are in
 //! `calls.c`; each runs as it is, and under valgrind where there is one.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use coldshoe_tests::Daemon;
@@ -73,6 +75,32 @@ fn what_the_application_asks_for_reaches_the_module_and_its_answer_the_applicati
 #[test]
 fn a_worker_that_dies_is_told_by_the_descriptor_the_fault_and_every_outcome() {
     check("fault", "dies", "crash()");
+}
+
+#[test]
+fn a_daemon_that_dies_is_an_error_and_no_signal() {
+    for mut command in [Some(command(program())), watched(program())]
+        .into_iter()
+        .flatten()
+    {
+        let daemon = Daemon::new();
+        let mut child = command
+            .arg("gone")
+            .arg(daemon.socket())
+            .arg("good")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the checks");
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        daemon.kill();
+        drop(child.stdin.take());
+        succeeded(&child.wait_with_output().expect("the checks"), "gone");
+    }
 }
 
 #[test]
