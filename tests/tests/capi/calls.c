@@ -662,6 +662,25 @@ static void fault(void)
 	coldshoe_session_free(session);
 }
 
+static void late(void)
+{
+	struct coldshoe_session *session = started();
+	struct coldshoe_counters counters = { .struct_size = sizeof(counters) };
+	struct coldshoe_frame frame = frame_until(1, coldshoe_now_ns());
+	struct coldshoe_outcome outcome;
+	uint64_t early;
+
+	WORKS(coldshoe_session_prepare(session, &frame, &early, why));
+	/* The worker takes one frame after the other. */
+	runs(session, 2);
+	outcome = waited(session, early);
+	CHECK(outcome.kind == COLDSHOE_OUTCOME_LATE && outcome.reason == COLDSHOE_REASON_NONE);
+	CHECK(outcome.has_answer && outcome.frame == 1);
+	WORKS(coldshoe_session_counters(session, &counters, why));
+	CHECK(counters.late == 1 && counters.fresh == 1 && counters.missed == 0);
+	ended(session);
+}
+
 /* The daemon dies while this waits for the end of its input. */
 static void gone(void)
 {
@@ -741,7 +760,7 @@ int main(int argc, char **argv)
 		{ "nulls", nulls },	{ "sizes", sizes },   { "tickets", tickets },
 		{ "full", full },	{ "slots", slots },   { "buffers", buffers },
 		{ "order", order },	{ "values", values }, { "fault", fault },
-		{ "busy", busy },	{ "gone", gone },
+		{ "busy", busy },	{ "gone", gone },     { "late", late },
 	};
 	size_t i;
 

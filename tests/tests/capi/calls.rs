@@ -73,6 +73,11 @@ fn what_the_application_asks_for_reaches_the_module_and_its_answer_the_applicati
 }
 
 #[test]
+fn an_answer_that_nobody_looked_for_in_time_is_late() {
+    check("late", "good", "");
+}
+
+#[test]
 fn a_worker_that_dies_is_told_by_the_descriptor_the_fault_and_every_outcome() {
     check("fault", "dies", "crash()");
 }
