@@ -332,7 +332,7 @@ static int run(struct pipeline *p, int timer)
 		}
 		if (fds[0].revents && read(timer, &ticks, sizeof(ticks)) > 0 && submit(p) < 0)
 			return -1;
-		/* The daemon speaks up when the worker dies. */
+		/* Takes note of what made it readable; the daemon speaks up when the worker dies. */
 		if (fds[1].revents && coldshoe_session_fault(p->session, &error) < 0)
 			return failed(error);
 		if (collect(p) < 0)

@@ -582,7 +582,9 @@ int coldshoe_session_stop(struct coldshoe_session *session,
                           struct coldshoe_error **error);
 
 // Why the worker has failed: COLDSHOE_OK if it has not, else COLDSHOE_ERROR_MODULE_FAILED, with the
-// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits.
+// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits. In an event loop it
+// also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
+// in flight afterwards.
 int coldshoe_session_fault(struct coldshoe_session *session,
                            struct coldshoe_error **error);
 
@@ -696,9 +698,8 @@ int coldshoe_session_wait(struct coldshoe_session *session,
 
 // The outcome of a frame if it can be told by now; never waits. COLDSHOE_AGAIN: it cannot, `outcome`
 // is left as it was, the ticket is still good, and the descriptor of coldshoe_session_poll_fd()
-// becomes readable when it is worth while to try again, at the frame's deadline at the latest. When
-// that descriptor is readable, every frame in flight should be tried. Otherwise as
-// coldshoe_session_wait().
+// becomes readable when it is worth while to try again, at the frame's deadline at the latest.
+// Otherwise as coldshoe_session_wait().
 int coldshoe_session_try_wait(struct coldshoe_session *session,
                               uint64_t ticket,
                               struct coldshoe_outcome *outcome,
@@ -706,7 +707,8 @@ int coldshoe_session_try_wait(struct coldshoe_session *session,
 
 // For event loops: sets `*fd` to a descriptor that is readable when coldshoe_session_try_wait() may
 // have an outcome for a ticket that it answered COLDSHOE_AGAIN to, and when the daemon has something
-// to say. It stays the same for the life of the session, belongs to it, and is only polled, never read
+// to say. When it is readable, call coldshoe_session_fault(), then try every frame in flight: a worker
+// may ring when there is none, and only that call makes it quiet again. It stays the same for the life of the session, belongs to it, and is only polled, never read
 // from or closed.
 //
 // COLDSHOE_ERROR_RESOURCES, COLDSHOE_ERROR_ARGUMENT, COLDSHOE_ERROR_BUSY, COLDSHOE_ERROR_INTERNAL.

@@ -183,7 +183,9 @@ pub unsafe extern "C" fn coldshoe_session_stop(
 }
 
 /// Why the worker has failed: COLDSHOE_OK if it has not, else COLDSHOE_ERROR_MODULE_FAILED, with the
-/// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits.
+/// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits. In an event loop it
+/// also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
+/// in flight afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn coldshoe_session_fault(
     session: *mut coldshoe_session,

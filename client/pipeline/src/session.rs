@@ -148,8 +148,12 @@ impl Session {
         &self.worker_pidfd
     }
 
-    /// Why the worker has failed, if it has. Never waits.
+    /// Why the worker has failed, if it has. Never waits. In an event loop it also takes note of what
+    /// made [`poll_fd`](Self::poll_fd) readable: try the frames in flight afterwards.
     pub fn fault(&mut self) -> Option<&Trouble> {
+        if let Some(watch) = &mut self.watch {
+            watch.hear(&self.connection);
+        }
         self.connection.fault()
     }
 

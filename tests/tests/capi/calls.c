@@ -681,6 +681,26 @@ static void late(void)
 	ended(session);
 }
 
+/* A loop that watches the descriptor sleeps when nothing is in flight. */
+static void quiet(void)
+{
+	struct coldshoe_session *session = started();
+	struct coldshoe_outcome outcome = { .struct_size = sizeof(outcome) };
+	struct coldshoe_frame frame = frame_until(1, coldshoe_now_ns() + SECOND / 20);
+	struct pollfd readable = { .events = POLLIN };
+	struct coldshoe_error *error;
+	uint64_t ticket;
+
+	WORKS(coldshoe_session_poll_fd(session, &readable.fd, why));
+	WORKS(coldshoe_session_submit(session, &frame, "", 1, &ticket, why));
+	while (coldshoe_session_try_wait(session, ticket, &outcome, &error) == COLDSHOE_AGAIN)
+		CHECK(poll(&readable, 1, -1) == 1);
+	CHECK(outcome.kind == COLDSHOE_OUTCOME_HELD);
+	WORKS(coldshoe_session_fault(session, why));
+	CHECK(poll(&readable, 1, 0) == 0);
+	ended(session);
+}
+
 /* The daemon dies while this waits for the end of its input. */
 static void gone(void)
 {
@@ -761,6 +781,7 @@ int main(int argc, char **argv)
 		{ "full", full },	{ "slots", slots },   { "buffers", buffers },
 		{ "order", order },	{ "values", values }, { "fault", fault },
 		{ "busy", busy },	{ "gone", gone },     { "late", late },
+		{ "quiet", quiet },
 	};
 	size_t i;
 

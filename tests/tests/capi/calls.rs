@@ -78,6 +78,11 @@ fn an_answer_that_nobody_looked_for_in_time_is_late() {
 }
 
 #[test]
+fn the_descriptor_is_quiet_once_it_has_been_taken_note_of() {
+    check("quiet", "hangs", "hang()");
+}
+
+#[test]
 fn a_worker_that_dies_is_told_by_the_descriptor_the_fault_and_every_outcome() {
     check("fault", "dies", "crash()");
 }
