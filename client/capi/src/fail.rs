@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use coldshoe::{Error, ErrorCode, SubmitError, WhySkipped};
+use coldshoe::{Error, ErrorCode, SendError, SubmitError, WhySkipped};
 
 use crate::coldshoe_status;
 use coldshoe_status::*;
@@ -111,7 +111,7 @@ fn of_session(error: &Error) -> coldshoe_status {
     match error {
         Error::Unreachable { .. } | Error::NoSocket => COLDSHOE_ERROR_UNREACHABLE,
         Error::Refused(trouble) => of_daemon(trouble.code),
-        Error::Geometry(_) | Error::Argument(_) => COLDSHOE_ERROR_ARGUMENT,
+        Error::Geometry(_) | Error::Send(SendError::Encode(_)) => COLDSHOE_ERROR_ARGUMENT,
         Error::Segment(_) | Error::Watch(_) => COLDSHOE_ERROR_RESOURCES,
         Error::Send(_) | Error::Recv(_) | Error::Unexpected(..) => COLDSHOE_ERROR_CONNECTION,
         Error::Late(..) => COLDSHOE_ERROR_TIMEOUT,

@@ -72,7 +72,6 @@ impl Connection {
                     Ok((0, Body::Error(reason), _)) => return Err(Trouble::from(reason).into()),
                     _ => return Err(error.into()),
                 },
-                SendError::Encode(error) => return Err(Error::Argument(error)),
                 error => return Err(error.into()),
             }
         }
