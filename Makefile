@@ -5,7 +5,10 @@
 CARGO   ?= cargo
 DESTDIR ?=
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
+BUILD   ?= release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
 # make demo SCENE=../shared/data/flea3-colorchecker OUT=/tmp/pictures FRAMES=240 MODULE=open
 SCENE   ?=
@@ -15,10 +18,10 @@ MODULE  ?=
 
 BENCH   ?=
 
-PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open
+PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test hostile bench loom miri fuzz check build install clean
+.PHONY: demo test hostile bench loom miri fuzz check build install install-capi clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -88,7 +91,7 @@ build:
 	@echo "==> Building (release)"
 	$(CARGO) build --locked --release $(PROGRAMS)
 
-install:
+install: install-capi
 	@test -x $(TARGET)/release/coldshoed || { echo "nothing to install: run make build first"; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/coldshoe \
 		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules $(DESTDIR)$(PREFIX)/include \
@@ -101,6 +104,18 @@ install:
 	install -m 644 daemon/jailed/open/tuning/*.toml \
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/
 	install -m 644 daemon/jailed/ipa/include/coldshoe_ipa.h $(DESTDIR)$(PREFIX)/include/
+
+# The C library alone.
+install-capi:
+	@test -f $(TARGET)/$(BUILD)/libcoldshoe_capi.so || { echo "nothing to install: run make build first"; exit 1; }
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(TARGET)/$(BUILD)/libcoldshoe_capi.so $(DESTDIR)$(LIBDIR)/libcoldshoe.so.$(VERSION)
+	ln -sf libcoldshoe.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libcoldshoe.so.0
+	ln -sf libcoldshoe.so.0 $(DESTDIR)$(LIBDIR)/libcoldshoe.so
+	install -m 644 $(TARGET)/$(BUILD)/libcoldshoe_capi.a $(DESTDIR)$(LIBDIR)/libcoldshoe.a
+	install -m 644 client/capi/include/coldshoe.h $(DESTDIR)$(PREFIX)/include/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+		client/capi/coldshoe.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/coldshoe.pc
 
 clean:
 	$(CARGO) clean

@@ -35,8 +35,8 @@ pub enum Error {
     /// A segment cannot be made or mapped.
     #[error("no shared memory for the session\n  why: {0}\n  try: free memory or descriptors")]
     Segment(#[from] SegmentError),
-    /// A request cannot be sent.
-    #[error("the request was not sent\n  why: {0}\n  try: open the session again")]
+    /// A request cannot be sent, or holds what the daemon would refuse.
+    #[error("the request was not sent\n  why: {cause}\n  try: {way_out}", cause = .0, way_out = way_out(.0))]
     Send(#[from] SendError),
     /// Nothing can be watched.
     #[error(
@@ -56,6 +56,13 @@ pub enum Error {
         "the daemon answered {0} with {1}\n  why: the two do not speak the same protocol\n  try: install client library and daemon of the same release"
     )]
     Unexpected(&'static str, &'static str),
+}
+
+fn way_out(error: &SendError) -> &'static str {
+    match error {
+        SendError::Encode(_) => "give it a value within its limits",
+        _ => "open the session again",
+    }
 }
 
 /// Why a frame was not submitted.

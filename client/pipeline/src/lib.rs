@@ -69,8 +69,8 @@ mod submit;
 mod wait;
 mod watch;
 
-pub use coldshoe_control::Trouble;
 pub use coldshoe_control::client::{BayerOrder, Confinement, ErrorCode, ModuleInfo, Sensor};
+pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
 pub use error::{Error, SubmitError};
 pub use moment::Moment;

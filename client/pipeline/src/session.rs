@@ -15,7 +15,7 @@ use crate::last::LastGood;
 use crate::outcome::Counters;
 use crate::patience::Patience;
 use crate::watch::Watch;
-use crate::{Error, Open, default_socket};
+use crate::{Answer, Error, Open, default_socket};
 
 /// One camera with one module in its jail.
 ///
@@ -56,7 +56,13 @@ impl Session {
     /// Opens a session with buffers of its own for statistics, at most 16, which frames name by
     /// their place here. They are sealed: nobody gets to write to them any more who does not
     /// already.
-    pub fn open_with(open: &Open, buffers: Vec<Buffer>) -> Result<Self, Error> {
+    pub fn open_with(open: &Open, mut buffers: Vec<Buffer>) -> Result<Self, Error> {
+        Self::open_taking(open, &mut buffers)
+    }
+
+    /// The same, but the buffers are taken out of `buffers` only if the session opens. They are
+    /// sealed all the same, and can be given to another one.
+    pub fn open_taking(open: &Open, buffers: &mut Vec<Buffer>) -> Result<Self, Error> {
         let geometry = Geometry::new(open.slots, open.stats_capacity, open.params_capacity)?;
         let socket = open.socket.clone().map_or_else(default_socket, Ok)?;
         let mut connection = Connection::open(&socket)?;
@@ -72,7 +78,7 @@ impl Session {
             isp_capabilities: open.isp_capabilities,
             buffers: u32::try_from(buffers.len()).unwrap_or(u32::MAX),
         };
-        for buffer in &buffers {
+        for buffer in buffers.iter() {
             buffer.seal()?;
         }
         let fds: Vec<_> = [forward_fd.as_fd()]
@@ -99,7 +105,7 @@ impl Session {
             patience: predictive.then(Patience::default),
             replies: Replies::map(return_fd.as_fd(), geometry, opened.generation)?,
             forward,
-            buffers,
+            buffers: std::mem::take(buffers),
             flight: Flight::new(&geometry),
             unrung: None,
             format: (open.params_format == soft::FORMAT).then_some(soft::TABLE),
@@ -142,14 +148,23 @@ impl Session {
         &self.worker_pidfd
     }
 
-    /// Why the worker has failed, if it has. Never waits.
+    /// Why the worker has failed, if it has. Never waits. In an event loop it also takes note of what
+    /// made [`poll_fd`](Self::poll_fd) readable: try the frames in flight afterwards.
     pub fn fault(&mut self) -> Option<&Trouble> {
+        if let Some(watch) = &mut self.watch {
+            watch.hear(&self.connection);
+        }
         self.connection.fault()
     }
 
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The last good answer, if there has been one.
+    pub fn last(&self) -> Option<Answer<'_>> {
+        self.last.answer()
     }
 
     /// Tells the module about the sensor's mode. Not while started.

@@ -30,15 +30,22 @@ pub struct Ticket {
     pub(crate) asked: Result<u64, WhySkipped>,
 }
 
+impl Ticket {
+    /// Why the module is not asked about the frame; `None` if it is.
+    pub fn skipped(&self) -> Option<WhySkipped> {
+        self.asked.err()
+    }
+}
+
 impl Session {
     /// Submits a frame with its statistics, which are copied into its slot. Never waits: without a
     /// free slot the frame is skipped, which its outcome says.
     pub fn submit(&mut self, frame: &Frame, stats: &[u8]) -> Result<Ticket, SubmitError> {
-        self.unless_skipped(|session| {
-            let mut slot = session.statistics()?;
+        let submitted = self.statistics().and_then(|mut slot| {
             slot.write(0, stats)?;
             Ok(slot.submit(frame, stats.len()))
-        })
+        });
+        self.or_skipped(submitted)
     }
 
     /// Submits a frame whose statistics are the first `len` bytes of a buffer that the session was
@@ -54,25 +61,27 @@ impl Session {
             return Err(SubmitError::TooLarge { len, capacity });
         }
         let index = buffer;
-        self.unless_skipped(|session| {
-            let seq = session.claim()?;
-            session.forward.begin(seq);
+        let claimed = self.claim();
+        let submitted = claimed.map(|seq| {
+            self.forward.begin(seq);
             let statistics = Statistics::Buffer { index, len };
-            let ticket = session.put(FrameKind::Process, frame, statistics);
-            session.ring();
-            Ok(ticket)
-        })
+            let ticket = self.put(FrameKind::Process, frame, statistics);
+            self.ring();
+            ticket
+        });
+        self.or_skipped(submitted)
     }
 
     /// Asks for parameters before the first frame: there are no statistics yet.
     pub fn prepare(&mut self, frame: &Frame) -> Result<Ticket, SubmitError> {
-        self.unless_skipped(|session| {
-            let seq = session.claim()?;
-            session.forward.begin(seq);
-            let ticket = session.put(FrameKind::Prepare, frame, Statistics::NONE);
-            session.ring();
-            Ok(ticket)
-        })
+        let claimed = self.claim();
+        let submitted = claimed.map(|seq| {
+            self.forward.begin(seq);
+            let ticket = self.put(FrameKind::Prepare, frame, Statistics::NONE);
+            self.ring();
+            ticket
+        });
+        self.or_skipped(submitted)
     }
 
     /// A slot to write statistics into without copying them twice. Submitting it publishes the
@@ -96,12 +105,12 @@ impl Session {
         }
     }
 
-    /// A frame that cannot be asked about has a ticket all the same.
-    fn unless_skipped(
-        &mut self,
-        submit: impl FnOnce(&mut Self) -> Result<Ticket, SubmitError>,
+    /// A ticket for a frame that found no slot: its outcome says so. Anything else stays what it is.
+    pub fn or_skipped(
+        &self,
+        submitted: Result<Ticket, SubmitError>,
     ) -> Result<Ticket, SubmitError> {
-        match submit(self) {
+        match submitted {
             Err(SubmitError::Skipped(why)) => Ok(Ticket {
                 session: self.id,
                 asked: Err(why),
@@ -159,7 +168,7 @@ impl Session {
 }
 
 /// A slot of the forward segment that the pipeline fills. Dropping it without submitting leaves
-/// the slot free.
+/// the slot free: the next frame gets it, and what was written there is in place until then.
 #[derive(Debug)]
 pub struct StatisticsGuard<'a> {
     session: &'a mut Session,

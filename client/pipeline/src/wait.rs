@@ -75,7 +75,8 @@ impl Session {
     /// any more. Else gives the ticket back, and [`poll_fd`](Self::poll_fd) becomes readable when it
     /// is worth while to try again, at its deadline at the latest. Never waits.
     ///
-    /// When that descriptor is readable, every frame in flight should be tried.
+    /// When that descriptor is readable, ask for the [`fault`](Self::fault), then try every frame in
+    /// flight: a worker may ring when there is none, and only that makes it quiet again.
     ///
     /// # Errors
     /// The ticket, to try again with.

@@ -47,6 +47,12 @@ impl Watch {
         Ok(())
     }
 
+    /// Takes note of what has been heard, so that it is not heard again.
+    pub(crate) fn hear(&mut self, connection: &Connection) {
+        // What fails here fails when it is armed, too, where it can be told.
+        let _ = self.bell.hear(connection.as_fd());
+    }
+
     /// An answer was there. Returns how many rings had been for nothing.
     pub(crate) fn landed(&mut self) -> u32 {
         std::mem::take(&mut self.armed).saturating_sub(1)

@@ -48,6 +48,8 @@ pub struct Bell {
     deadline_ns: Option<u64>,
     /// The worker has been heard, and is not listened to.
     deaf: bool,
+    /// The timer has been heard, and is not listened to.
+    expired: bool,
 }
 
 impl Bell {
@@ -69,7 +71,27 @@ impl Bell {
             timer,
             deadline_ns: None,
             deaf: false,
+            expired: false,
         })
+    }
+
+    /// Takes note of what has been heard: until something else happens, or [`arm`](Self::arm) asks
+    /// to hear more, the descriptor is not readable any more.
+    pub fn hear(&mut self, other: BorrowedFd<'_>) -> rustix::io::Result<Heard> {
+        let mut events = [const { MaybeUninit::uninit() }; 4];
+        let (heard, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
+        let mut spoken = false;
+        for event in heard {
+            match event.data.u64() {
+                RUNG => self.deaf = true,
+                DEADLINE => self.expired = true,
+                _ => spoken = true,
+            }
+        }
+        if spoken {
+            epoll::modify(&self.epoll, other, epoll::EventData::new_u64(OTHER), ONCE)?;
+        }
+        Ok(Heard { other: spoken })
     }
 
     /// Takes note of what has been heard, and asks to hear of the next event: a ring, if
@@ -86,31 +108,20 @@ impl Bell {
         other: BorrowedFd<'_>,
     ) -> rustix::io::Result<Heard> {
         let data = epoll::EventData::new_u64;
-        let mut events = [const { MaybeUninit::uninit() }; 4];
-        let (heard, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
-        let (mut expired, mut spoken) = (false, false);
-        for event in heard {
-            match event.data.u64() {
-                RUNG => self.deaf = true,
-                DEADLINE => expired = true,
-                _ => spoken = true,
-            }
-        }
-        if spoken {
-            epoll::modify(&self.epoll, other, data(OTHER), ONCE)?;
-        }
+        let heard = self.hear(other)?;
         if self.deadline_ns != Some(deadline_ns) {
             self.set_timer(deadline_ns)?;
         }
-        if expired {
+        if self.expired {
             epoll::modify(&self.epoll, &self.timer, data(DEADLINE), ONCE)?;
+            self.expired = false;
         }
         if self.deaf && listen {
             self.empty();
             epoll::modify(&self.epoll, &self.bell, data(RUNG), ONCE)?;
             self.deaf = false;
         }
-        Ok(Heard { other: spoken })
+        Ok(heard)
     }
 
     fn set_timer(&mut self, deadline_ns: u64) -> rustix::io::Result<()> {
@@ -167,6 +178,22 @@ mod tests {
         let (other, writer) = pipe().unwrap();
         let bell = Bell::watch(ours, other.as_fd()).unwrap();
         (bell, worker, other, writer)
+    }
+
+    #[test]
+    fn what_was_taken_note_of_is_quiet_until_it_is_asked_for() {
+        let (mut bell, worker, other, writer) = bell();
+        bell.arm(1, true, other.as_fd()).unwrap();
+        ring(&worker);
+        assert!(ready(&bell), "ring and deadline");
+        bell.hear(other.as_fd()).unwrap();
+        ring(&worker);
+        assert!(!ready(&bell), "neither is listened to");
+        drop(writer);
+        assert!(ready(&bell), "others always are");
+        assert!(bell.hear(other.as_fd()).unwrap().other);
+        bell.arm(1, false, other.as_fd()).unwrap();
+        assert!(ready(&bell), "the deadline is still in the past");
     }
 
     #[test]

@@ -31,7 +31,11 @@ impl Buffer {
     }
 
     /// Makes it fit to be registered: nobody gets to write to it any more who does not already.
+    /// Does nothing if it is.
     pub fn seal(&self) -> Result<(), SegmentError> {
+        if segment::verify_buffer(self.fd.as_fd()).is_ok() {
+            return Ok(());
+        }
         segment::seal_forward(self.fd.as_fd())
     }
 

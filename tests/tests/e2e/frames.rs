@@ -1,6 +1,8 @@
 //! Frames flow: statistics in, parameters and requests out.
 
-use coldshoe::{AlgorithmState, Controls, Moment, Outcome, Session, SubmitError, WhySkipped};
+use coldshoe::{
+    AlgorithmState, Buffer, Controls, Moment, Outcome, Session, SubmitError, Ticket, WhySkipped,
+};
 use coldshoe_isp::soft::{Update, WbGains};
 use coldshoe_isp::{Statistics, stats::Zone};
 use coldshoe_tests::{
@@ -183,6 +185,53 @@ fn statistics_can_be_written_in_place() {
     let answer = session.wait(ticket).answer().expect("an answer");
     assert_eq!(answer.metadata.luminance, Some(0.5));
     assert_eq!(answer.metadata.lux, Some(32.0));
+}
+
+#[test]
+fn a_slot_that_is_given_back_is_the_next_frames_with_what_was_written() {
+    let daemon = Daemon::new();
+    let mut session = running(&daemon, "good");
+    let mut slot = session.statistics().expect("a slot");
+    slot.write(0, &[128; 32]).expect("room");
+    let address = slot.address();
+    let mut slot = session.statistics().expect("a slot");
+    assert_eq!(slot.address(), address);
+    let ticket = slot.submit(&frame(1, PATIENCE), 32);
+    let answer = session.wait(ticket).answer().expect("an answer");
+    assert_eq!(answer.metadata.luminance, Some(0.5));
+}
+
+#[test]
+fn a_frame_that_found_no_slot_can_have_a_ticket_that_says_so() {
+    let daemon = Daemon::new();
+    let mut session = Session::open(&daemon.open("good")).expect("a session");
+    let full: Result<Ticket, _> = Err(SubmitError::Skipped(WhySkipped::Full));
+    let ticket = session.or_skipped(full).expect("a ticket");
+    assert_eq!(ticket.skipped(), Some(WhySkipped::Full));
+    let last = session.last().map(|answer| answer.frame);
+    let why = WhySkipped::Full;
+    assert_eq!(last, None);
+    assert_eq!(session.wait(ticket), Outcome::Skipped { why, last: None });
+    let refused = session.or_skipped(Err(SubmitError::NotStarted));
+    assert_eq!(refused, Err(SubmitError::NotStarted));
+}
+
+#[test]
+fn buffers_stay_with_a_session_that_does_not_open_and_are_good_for_the_next() {
+    let daemon = Daemon::new();
+    let mut buffers = vec![Buffer::create(4096).expect("a buffer")];
+    let refused = Session::open_taking(&daemon.open("missing"), &mut buffers);
+    assert!(refused.is_err() && buffers.len() == 1);
+    let mut session = Session::open_taking(&daemon.open("good"), &mut buffers).expect("opens");
+    assert!(buffers.is_empty());
+    session.configure(&sensor()).expect("configured");
+    session.start().expect("started");
+    let buffer = session.buffer(0).expect("the buffer");
+    assert!(buffer.write(0, &[64; 16]), "it fits");
+    let ticket = session.submit_buffer(&frame(1, PATIENCE), 0, 16);
+    let answer = session.wait(ticket.expect("a slot")).answer();
+    assert_eq!(answer.expect("an answer").metadata.luminance, Some(0.25));
+    assert_eq!(session.last().expect("the same").frame, 1);
 }
 
 #[test]
