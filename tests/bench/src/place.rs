@@ -112,6 +112,17 @@ pub(crate) fn pin_process(process: Option<Pid>, cpu: usize) -> anyhow::Result<()
     sched_setaffinity(process, &set).with_context(|| format!("cannot stay on CPU {cpu}"))
 }
 
+/// Does something where this thread may be anywhere: what it starts inherits that.
+pub(crate) fn anywhere<T>(what: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let kept = sched_getaffinity(None)?;
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    sched_setaffinity(None, &all)?;
+    let done = what();
+    sched_setaffinity(None, &kept)?;
+    Ok(done)
+}
+
 fn now_ns() -> u64 {
     coldshoe_frame::monotonic_ns()
 }

@@ -41,7 +41,7 @@ fn an_unknown_key_is_refused_with_its_line() {
     let error = with("[[run]]\nname = 'read'\nwhy = 'x'\nagrs = []\n").unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("agrs") && error.contains("line 21"),
+        error.contains("agrs") && error.contains("line 22"),
         "{error}"
     );
 }
@@ -49,7 +49,7 @@ fn an_unknown_key_is_refused_with_its_line() {
 #[test]
 fn an_entry_is_refused_with_its_line_table_and_name() {
     let error = with("\n[[run]]\nname = 'raed'\nwhy = 'x'\n").unwrap_err();
-    let start = "jail profile, line 19: [[run]] `raed`: no architecture has";
+    let start = "jail profile, line 20: [[run]] `raed`: no architecture has";
     assert!(error.to_string().starts_with(start), "{error}");
 }
 

@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 use super::stamp;
 use crate::contest::{Contestant, Exchange, Kind, Pair, SMALL};
 use crate::launch::{Launch, Peer, Seat};
+use crate::place;
 
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/echo.c");
 const INCLUDE: &str = concat!(
@@ -107,7 +108,8 @@ impl Contestant for Session {
             daemon.args(["--profile", "predictive", "--reserve-cpus"]);
             daemon.arg(cpu.to_string());
         }
-        let mut child = daemon.spawn().context("coldshoed")?;
+        // This thread keeps to its own processor; the daemon needs the others.
+        let mut child = place::anywhere(|| daemon.spawn())?.context("coldshoed")?;
         let log = child.stderr.take().context("its log")?;
         let peer = Peer::adopt(child, self.name);
         wait_for_ready(log)?;
