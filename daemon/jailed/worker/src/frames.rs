@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use coldshoe_control::worker::{Body, Failed};
 use coldshoe_frame::{
     AlgorithmState, Applied, Controls, FrameContext, FrameKind, FrameReply, Geometry, Inbox,
-    Metadata, Outbox, Predictor, Status, Taken, Wanted, Window, monotonic_ns,
+    Metadata, Outbox, Predictor, Status, Taken, Wanted, monotonic_ns,
 };
 use coldshoe_ipa::abi;
 
@@ -107,15 +107,20 @@ impl Frames {
     }
 
     /// Waits for the next frame, or a ring of the daemon.
-    fn wait(&self) {
+    fn wait(&mut self) {
         let rhythm = self.rhythm.as_ref();
-        match rhythm.and_then(|rhythm| rhythm.next(monotonic_ns())) {
-            None => drop(self.inbox.sleep(&self.outbox, None)),
-            Some(Window { from_ns, until_ns }) => {
-                self.inbox.sleep(&self.outbox, Some(from_ns));
-                self.inbox.spin(until_ns);
-            }
+        let Some(window) = rhythm.and_then(|rhythm| rhythm.next(monotonic_ns())) else {
+            self.inbox.sleep(&self.outbox, None);
+            return;
+        };
+        self.inbox.sleep(&self.outbox, Some(window.wake_ns));
+        let now = monotonic_ns();
+        if let Some(rhythm) = &mut self.rhythm
+            && now >= window.wake_ns
+        {
+            rhythm.woke(window.wake_ns, now);
         }
+        self.inbox.spin(window.end(now));
     }
 
     fn answer(&mut self, taken: &Taken, module: &Module) {
