@@ -37,6 +37,8 @@
  *    are for, a negative one if not. Their last argument may be NULL. If it is not, the pointer there is
  *    overwritten: with NULL, or with an error that belongs to the caller and is freed with
  *    coldshoe_error_free().
+ *  - Shared memory is not inherited by fork(): a child process must not touch a handle, a slot or a
+ *    buffer of its parent's.
  *  - A call that fails leaves what its other arguments point to as it was, unless stated.
  *  - Strings are UTF-8. Numbers of the application and of the sensor are times in microseconds unless
  *    the name says otherwise, gains as linear factors (1.0 = none), temperatures in kelvin, fractions

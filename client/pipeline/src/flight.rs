@@ -24,6 +24,10 @@ pub(crate) enum Slot {
 #[derive(Debug)]
 pub(crate) struct Flight {
     slots: [Slot; MAX_SLOTS as usize],
+    /// Bit n: that the frame in slot n has an outcome has been told.
+    told: u32,
+    /// Bit n: and it has been heard.
+    heard: u32,
     len: u64,
     next: u64,
 }
@@ -32,6 +36,8 @@ impl Flight {
     pub(crate) fn new(geometry: &Geometry) -> Self {
         Self {
             slots: [Slot::Free; MAX_SLOTS as usize],
+            told: 0,
+            heard: 0,
             len: u64::from(geometry.slots()),
             next: 1,
         }
@@ -55,6 +61,9 @@ impl Flight {
             deadline_ns,
         };
         *self.slot(flying.seq) = Slot::Flying(flying);
+        let bit = 1 << (flying.seq % self.len);
+        self.told &= !bit;
+        self.heard &= !bit;
         self.next += 1;
         flying
     }
@@ -84,10 +93,29 @@ impl Flight {
         !self.slots.iter().any(flying)
     }
 
-    /// The earliest deadline of those that have not landed.
-    pub(crate) fn earliest_deadline(&self) -> Option<u64> {
-        let flying = self.slots.iter().filter_map(|slot| match slot {
-            Slot::Flying(flying) => Some(flying.deadline_ns),
+    /// Notes that it is told of all that have an outcome by now, as `has_one` says. Whether there is
+    /// one that has not been heard of.
+    pub(crate) fn tell(&mut self, has_one: impl Fn(&InFlight) -> bool) -> bool {
+        let mut unheard = false;
+        for (bit, slot) in self.slots.iter().enumerate() {
+            if matches!(slot, Slot::Flying(flying) if has_one(flying)) {
+                self.told |= 1 << bit;
+                unheard |= self.heard & 1 << bit == 0;
+            }
+        }
+        unheard
+    }
+
+    /// Whatever has been told has been heard: it is not told again.
+    pub(crate) fn heard(&mut self) {
+        self.heard |= self.told;
+    }
+
+    /// The earliest deadline of those of which nothing has been told.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let slots = self.slots.iter().enumerate();
+        let flying = slots.filter_map(|(bit, slot)| match slot {
+            Slot::Flying(flying) if self.told & 1 << bit == 0 => Some(flying.deadline_ns),
             _ => None,
         });
         flying.min()

@@ -25,6 +25,12 @@ impl LastGood {
         }
     }
 
+    /// There is none any more.
+    pub(crate) fn forget(&mut self) {
+        self.any = false;
+        self.params_len = 0;
+    }
+
     /// Takes over a good answer. Parameters come by exchange of buffers; none leave the last ones
     /// in force.
     pub(crate) fn replace(

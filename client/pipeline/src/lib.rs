@@ -51,6 +51,9 @@
 //! Hardware that writes its statistics itself does so in a [`StatisticsGuard`]'s slot, or in a
 //! [`Buffer`] that the session was [opened with](Session::open_with).
 //!
+//! Shared memory is not inherited by fork: a child process must not touch a session, a slot or a
+//! buffer of its parent's.
+//!
 //! Nothing that comes back is trusted: replies are copied into private memory first, then their
 //! length, framing and numbers are checked. What does not pass leaves the last good parameters in
 //! place.

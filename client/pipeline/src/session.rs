@@ -151,8 +151,11 @@ impl Session {
     /// Why the worker has failed, if it has. Never waits. In an event loop it also takes note of what
     /// made [`poll_fd`](Self::poll_fd) readable: try the frames in flight afterwards.
     pub fn fault(&mut self) -> Option<&Trouble> {
-        if let Some(watch) = &mut self.watch {
-            watch.hear(&self.connection);
+        // What fails here fails when a ticket is tried, too, and shows there.
+        if self.watch.is_some() {
+            let _ = self.listen();
+            self.flight.heard();
+            let _ = self.listen();
         }
         self.connection.fault()
     }
@@ -167,8 +170,10 @@ impl Session {
         self.last.answer()
     }
 
-    /// Tells the module about the sensor's mode. Not while started.
+    /// Tells the module about the sensor's mode. Not while started. What was answered for another
+    /// mode is forgotten.
     pub fn configure(&mut self, sensor: &Sensor) -> Result<(), Error> {
+        self.last.forget();
         self.order(
             Configure {
                 session: self.id,
@@ -188,7 +193,8 @@ impl Session {
     /// Stops the module. Frames in flight are given up.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.started = false;
-        self.unrung = None;
+        // What was queued belongs to before the stop.
+        self.ring();
         self.counters.missed += self.flight.give_up_all();
         self.order(Stop { session: self.id }.into())
     }

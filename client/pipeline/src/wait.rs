@@ -31,11 +31,10 @@ impl Session {
         } else {
             flying.deadline_ns
         };
+        let was_there = self.replies.is_done(seq);
         let Waited { done, spurious } = self.sleep(seq, deadline);
         self.counters.spurious_wakes += u64::from(spurious);
-        if self.flight.is_empty() {
-            self.forward.set_waiting(Waiting::No);
-        }
+        self.landed(was_there);
         if done {
             return self.accept(flying);
         }
@@ -47,6 +46,26 @@ impl Session {
         } else {
             WhyHeld::Deadline
         })
+    }
+
+    /// Asks for what else is in flight, where somebody watches and what was asked for before does
+    /// not hold any more.
+    fn landed(&mut self, was_there: bool) {
+        let last = self.flight.is_empty();
+        if last {
+            self.forward.set_waiting(Waiting::No);
+        }
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        let (spurious, stale) = watch.landed();
+        self.counters.spurious_wakes += u64::from(spurious);
+        // What cannot be asked for here cannot be when a ticket is tried, either, where it matters.
+        let _ = match (last, stale || !was_there) {
+            (true, true) => watch.alarm(false, None),
+            (false, true) => self.listen(),
+            (_, false) => Ok(()),
+        };
     }
 
     fn sleep(&mut self, seq: u64, deadline_ns: u64) -> Waited {
@@ -76,13 +95,18 @@ impl Session {
     /// is worth while to try again, at its deadline at the latest. Never waits.
     ///
     /// When that descriptor is readable, ask for the [`fault`](Self::fault), then try every frame in
-    /// flight: a worker may ring when there is none, and only that makes it quiet again.
+    /// flight: what can be told of a frame makes it readable once.
     ///
     /// # Errors
     /// The ticket, to try again with.
     pub fn try_wait(&mut self, ticket: Ticket) -> Result<Outcome<'_>, Ticket> {
-        if self.pending(&ticket) && self.watch_for_it() && self.pending(&ticket) {
-            return Err(ticket);
+        if self.pending(&ticket) {
+            // Where nothing can be watched, it is the caller's affair when to try again: `poll_fd`
+            // says so.
+            let _ = self.listen();
+            if self.pending(&ticket) {
+                return Err(ticket);
+            }
         }
         Ok(self.wait(ticket))
     }
@@ -94,14 +118,20 @@ impl Session {
         Ok(watch.as_fd())
     }
 
-    /// The outcome of a frame, on tokio.
+    /// The outcome of a frame, on tokio. One frame can be awaited at a time; with several in
+    /// flight, await them in their order. If the future is dropped the ticket is gone, and its
+    /// slot is free again at the frame's deadline.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without I/O.
     #[cfg(feature = "tokio")]
     pub async fn answered(&mut self, ticket: Ticket) -> Outcome<'_> {
-        while self.pending(&ticket) && self.watch_for_it() && self.pending(&ticket) {
+        while self.pending(&ticket) && self.listen().is_ok() && self.pending(&ticket) {
             let Ok(watch) = self.watch() else { break };
             if watch.heard().await.is_err() {
                 break;
             }
+            self.flight.heard();
         }
         // If nothing could be watched, this waits on the thread, and no longer than to the deadline.
         self.wait(ticket)
@@ -132,29 +162,32 @@ impl Session {
         }
     }
 
-    /// Sees to it that the watched descriptor becomes readable in time. `false` if it cannot.
-    fn watch_for_it(&mut self) -> bool {
-        let Some(deadline_ns) = self.flight.earliest_deadline() else {
-            return false;
-        };
-        // Before the bell is armed, so that an answer that comes in between is either seen by the
-        // next look or rings.
-        self.forward.set_waiting(Waiting::Bell);
-        if self.watch().is_err() {
-            return false;
+    /// Sees to it that the watched descriptor becomes readable when something can be told of a
+    /// frame in flight of which nothing has been told yet.
+    pub(crate) fn listen(&mut self) -> Result<(), Error> {
+        // Before the look below: an answer that it does not see rings.
+        if !self.flight.is_empty() {
+            self.forward.set_waiting(Waiting::Bell);
         }
+        self.watch()?;
         let Self {
-            watch, connection, ..
-        } = self;
-        watch
-            .as_mut()
-            .is_some_and(|watch| watch.arm(deadline_ns, connection).is_ok())
+            watch: Some(watch),
+            connection,
+            flight,
+            replies,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        watch.hear(connection)?;
+        watch.listen()?;
+        let (now, over) = (monotonic_ns(), connection.knows_fault());
+        let tell = flight.tell(|f| over || replies.is_done(f.seq) || f.deadline_ns <= now);
+        watch.alarm(tell, flight.next_deadline())
     }
 
     fn accept(&mut self, flying: InFlight) -> Outcome<'_> {
-        if let Some(watch) = &mut self.watch {
-            self.counters.spurious_wakes += u64::from(watch.landed());
-        }
         let reply = match self.replies.take(flying.seq, &mut self.incoming) {
             Some(Ok(reply)) => reply,
             Some(Err(error)) => {

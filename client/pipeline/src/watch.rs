@@ -7,16 +7,20 @@ use coldshoe_frame::Bell;
 use crate::Error;
 use crate::connection::Connection;
 
-/// So many rings that bring no answer are heard a frame. After that a worker that rings for fun
-/// is not listened to until something lands.
+/// So many rings that bring no answer are heard; with one more a worker that rings for fun is not
+/// listened to until a frame has its outcome.
 const SPURIOUS_RINGS: u32 = 4;
+/// A moment that is over.
+const AT_ONCE: u64 = 1;
 
 /// What an event loop watches.
 #[derive(Debug)]
 pub(crate) struct Watch {
     bell: Bell,
-    /// Times that it was armed since the last answer.
-    armed: u32,
+    /// Rings since the last outcome.
+    rings: u32,
+    /// The descriptor was made readable for something that can be told.
+    told: bool,
     #[cfg(feature = "tokio")]
     reactor: Option<tokio::io::unix::AsyncFd<OwnedFd>>,
 }
@@ -25,50 +29,71 @@ impl Watch {
     pub(crate) fn new(bell: &OwnedFd, connection: &Connection) -> Result<Self, Error> {
         let bell = bell.try_clone().map_err(Error::Watch)?;
         Ok(Self {
-            bell: Bell::watch(bell, connection.as_fd()).map_err(|e| Error::Watch(e.into()))?,
-            armed: 0,
+            bell: Bell::watch(bell, connection.as_fd()).map_err(failed)?,
+            rings: 0,
+            told: false,
             #[cfg(feature = "tokio")]
             reactor: None,
         })
     }
 
-    /// Asks to hear of the next answer, of `deadline_ns`, and of the daemon.
-    pub(crate) fn arm(
-        &mut self,
-        deadline_ns: u64,
-        connection: &mut Connection,
-    ) -> Result<(), Error> {
-        let listen = self.armed <= SPURIOUS_RINGS;
-        self.armed = self.armed.saturating_add(1);
-        let heard = self.bell.arm(deadline_ns, listen, connection.as_fd());
-        if heard.map_err(|error| Error::Watch(error.into()))?.other {
+    /// Takes note of what has been heard, so that it is not heard again.
+    pub(crate) fn hear(&mut self, connection: &mut Connection) -> Result<(), Error> {
+        // Who has said that the worker is gone has said all there is to say.
+        let daemon = (!connection.knows_fault()).then(|| connection.as_fd());
+        let heard = self.bell.hear(daemon).map_err(failed)?;
+        self.rings = self.rings.saturating_add(u32::from(heard.rung));
+        if heard.other {
             connection.fault();
         }
         Ok(())
     }
 
-    /// Takes note of what has been heard, so that it is not heard again.
-    pub(crate) fn hear(&mut self, connection: &Connection) {
-        // What fails here fails when it is armed, too, where it can be told.
-        let _ = self.bell.hear(connection.as_fd());
+    /// Asks to hear of the next answer. Answers that are there by now are not told: look for them
+    /// after this.
+    pub(crate) fn listen(&mut self) -> Result<(), Error> {
+        match self.rings <= SPURIOUS_RINGS {
+            true => self.bell.listen().map_err(failed),
+            false => Ok(()),
+        }
     }
 
-    /// An answer was there. Returns how many rings had been for nothing.
-    pub(crate) fn landed(&mut self) -> u32 {
-        std::mem::take(&mut self.armed).saturating_sub(1)
+    /// Asks to hear of `deadline_ns`; at once, if there is something to tell.
+    pub(crate) fn alarm(&mut self, tell: bool, deadline_ns: Option<u64>) -> Result<(), Error> {
+        self.told = tell;
+        let moment = if tell { Some(AT_ONCE) } else { deadline_ns };
+        self.bell.alarm(moment).map_err(failed)
     }
 
-    /// Resolves when what was asked for may have come.
+    /// A frame has its outcome. Returns how many rings had been for nothing, and whether to ask
+    /// anew for what else there is.
+    pub(crate) fn landed(&mut self) -> (u32, bool) {
+        let rings = std::mem::take(&mut self.rings);
+        (rings.saturating_sub(1), self.told || self.bell.is_deaf())
+    }
+
+    /// Resolves when what was asked for may have come. Nothing is lost if the future is dropped.
     #[cfg(feature = "tokio")]
     pub(crate) async fn heard(&mut self) -> std::io::Result<()> {
-        let reactor = match self.reactor.take() {
-            Some(reactor) => reactor,
-            None => register(self.bell.as_fd().try_clone_to_owned()?)?,
-        };
+        if let Some(reactor) = &self.reactor {
+            match reactor.readable().await {
+                Ok(mut ready) => {
+                    ready.clear_ready();
+                    return Ok(());
+                }
+                // Its runtime is gone; there is another one now.
+                Err(_) => self.reactor = None,
+            }
+        }
+        let reactor = register(self.bell.as_fd().try_clone_to_owned()?)?;
         let reactor = self.reactor.insert(reactor);
         reactor.readable().await?.clear_ready();
         Ok(())
     }
+}
+
+fn failed(error: rustix::io::Errno) -> Error {
+    Error::Watch(error.into())
 }
 
 #[cfg(feature = "tokio")]

@@ -72,7 +72,6 @@ impl Jailer {
             tracing::warn!("degraded: {degraded}");
         }
         let namespaces = features.namespaces();
-        // Before any other thread is started: they inherit it.
         let processors = Processors::reserve(&config.reserved_cpus)
             .map_err(|why| ServeError::Reserve(config.reserved_cpus.clone(), why))?;
         Ok(Self {

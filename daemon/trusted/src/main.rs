@@ -44,7 +44,8 @@ struct Options {
     /// its path or ends in .toml; only you and root may be able to write to it
     #[arg(long, value_name = "NAME|FILE", default_value = "single")]
     profile: PathBuf,
-    /// Processors to keep free for workers of the profile predictive, one each: 2,4-7
+    /// Processors that only workers of the profile predictive use, of all that this daemon starts, one
+    /// each: 2,4-7; keep other programs off them, too
     #[arg(long, value_name = "LIST")]
     reserve_cpus: Option<CpuList>,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe

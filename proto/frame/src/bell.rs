@@ -31,8 +31,10 @@ pub fn create_bell() -> rustix::io::Result<OwnedFd> {
 }
 
 /// What has been heard of since the last time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
+    /// The worker has rung.
+    pub rung: bool,
     /// There was something to read elsewhere. It is told again as long as it is not read.
     pub other: bool,
 }
@@ -45,7 +47,7 @@ pub struct Bell {
     bell: OwnedFd,
     timer: OwnedFd,
     /// What the timer is set to; CLOCK_MONOTONIC.
-    deadline_ns: Option<u64>,
+    alarm_ns: Option<u64>,
     /// The worker has been heard, and is not listened to.
     deaf: bool,
     /// The timer has been heard, and is not listened to.
@@ -69,64 +71,71 @@ impl Bell {
             epoll,
             bell,
             timer,
-            deadline_ns: None,
+            alarm_ns: None,
             deaf: false,
             expired: false,
         })
     }
 
-    /// Takes note of what has been heard: until something else happens, or [`arm`](Self::arm) asks
-    /// to hear more, the descriptor is not readable any more.
-    pub fn hear(&mut self, other: BorrowedFd<'_>) -> rustix::io::Result<Heard> {
+    /// Takes note of what has been heard: until something else happens, or more is asked for, the
+    /// descriptor is not readable any more. What there is to read from `other` is heard of again
+    /// as long as it is there; `None`: not any more.
+    pub fn hear(&mut self, other: Option<BorrowedFd<'_>>) -> rustix::io::Result<Heard> {
         let mut events = [const { MaybeUninit::uninit() }; 4];
-        let (heard, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
-        let mut spoken = false;
-        for event in heard {
+        let (found, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
+        let mut heard = Heard::default();
+        for event in found {
             match event.data.u64() {
-                RUNG => self.deaf = true,
+                RUNG => heard.rung = true,
                 DEADLINE => self.expired = true,
-                _ => spoken = true,
+                _ => heard.other = true,
             }
         }
-        if spoken {
+        self.deaf |= heard.rung;
+        if let Some(other) = other.filter(|_| heard.other) {
             epoll::modify(&self.epoll, other, epoll::EventData::new_u64(OTHER), ONCE)?;
-        }
-        Ok(Heard { other: spoken })
-    }
-
-    /// Takes note of what has been heard, and asks to hear of the next event: a ring, if
-    /// `listen`; `deadline_ns` (CLOCK_MONOTONIC); something to read from `other`.
-    ///
-    /// A reply that came before is not told again: look for it after [`Forward::set_waiting`] and
-    /// before this.
-    ///
-    /// [`Forward::set_waiting`]: crate::Forward::set_waiting
-    pub fn arm(
-        &mut self,
-        deadline_ns: u64,
-        listen: bool,
-        other: BorrowedFd<'_>,
-    ) -> rustix::io::Result<Heard> {
-        let data = epoll::EventData::new_u64;
-        let heard = self.hear(other)?;
-        if self.deadline_ns != Some(deadline_ns) {
-            self.set_timer(deadline_ns)?;
-        }
-        if self.expired {
-            epoll::modify(&self.epoll, &self.timer, data(DEADLINE), ONCE)?;
-            self.expired = false;
-        }
-        if self.deaf && listen {
-            self.empty();
-            epoll::modify(&self.epoll, &self.bell, data(RUNG), ONCE)?;
-            self.deaf = false;
         }
         Ok(heard)
     }
 
-    fn set_timer(&mut self, deadline_ns: u64) -> rustix::io::Result<()> {
-        // Zero would mean never.
-        let ns = deadline_ns.max(1);
+    /// Asks to hear of the next ring.
+    ///
+    /// A reply that came before is not told again: look for it after this.
+    pub fn listen(&mut self) -> rustix::io::Result<()> {
+        if self.deaf {
+            self.empty();
+            epoll::modify(
+                &self.epoll,
+                &self.bell,
+                epoll::EventData::new_u64(RUNG),
+                ONCE,
+            )?;
+            self.deaf = false;
+        }
+        Ok(())
+    }
+
+    /// Whether rings are not heard of.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
+    /// Asks to hear of a moment on CLOCK_MONOTONIC, and of no other.
+    pub fn alarm(&mut self, moment_ns: Option<u64>) -> rustix::io::Result<()> {
+        if self.alarm_ns != moment_ns {
+            self.set_timer(moment_ns)?;
+        }
+        if self.expired {
+            let data = epoll::EventData::new_u64(DEADLINE);
+            epoll::modify(&self.epoll, &self.timer, data, ONCE)?;
+            self.expired = false;
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, moment_ns: Option<u64>) -> rustix::io::Result<()> {
+        // Zero means never.
+        let ns = moment_ns.map_or(0, |ns| ns.max(1));
         let when = Itimerspec {
             it_interval: Timespec::default(),
             it_value: Timespec {
@@ -135,11 +144,11 @@ impl Bell {
             },
         };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &when)?;
-        self.deadline_ns = Some(deadline_ns);
+        self.alarm_ns = moment_ns;
         Ok(())
     }
 
-    /// Empties the counter, or the next [`arm`](Self::arm) would hear of the last ring again.
+    /// Empties the counter, or the last ring would be heard of again.
     fn empty(&self) {
         let mut count = [0; 8];
         let buffer = &mut [IoSliceMut::new(&mut count)];
@@ -170,6 +179,15 @@ mod tests {
         rustix::io::write(worker, &1_u64.to_ne_bytes()).unwrap();
     }
 
+    fn arm(bell: &mut Bell, moment_ns: u64, listen: bool, other: &OwnedFd) -> Heard {
+        let heard = bell.hear(Some(other.as_fd())).unwrap();
+        bell.alarm(Some(moment_ns)).unwrap();
+        if listen {
+            bell.listen().unwrap();
+        }
+        heard
+    }
+
     const FAR: u64 = i64::MAX as u64;
 
     fn bell() -> (Bell, OwnedFd, OwnedFd, OwnedFd) {
@@ -183,28 +201,28 @@ mod tests {
     #[test]
     fn what_was_taken_note_of_is_quiet_until_it_is_asked_for() {
         let (mut bell, worker, other, writer) = bell();
-        bell.arm(1, true, other.as_fd()).unwrap();
+        arm(&mut bell, 1, true, &other);
         ring(&worker);
         assert!(ready(&bell), "ring and deadline");
-        bell.hear(other.as_fd()).unwrap();
+        bell.hear(Some(other.as_fd())).unwrap();
         ring(&worker);
         assert!(!ready(&bell), "neither is listened to");
         drop(writer);
         assert!(ready(&bell), "others always are");
-        assert!(bell.hear(other.as_fd()).unwrap().other);
-        bell.arm(1, false, other.as_fd()).unwrap();
+        assert!(bell.hear(Some(other.as_fd())).unwrap().other);
+        arm(&mut bell, 1, false, &other);
         assert!(ready(&bell), "the deadline is still in the past");
     }
 
     #[test]
     fn a_ring_is_heard_once_each_time_it_is_asked_for() {
         let (mut bell, worker, other, _writer) = bell();
-        bell.arm(FAR, true, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, true, &other);
         assert!(!ready(&bell));
         for _ in 0..3 {
             ring(&worker);
             assert!(ready(&bell));
-            bell.arm(FAR, true, other.as_fd()).unwrap();
+            arm(&mut bell, FAR, true, &other);
             assert!(!ready(&bell), "the ring is not told twice");
         }
     }
@@ -216,12 +234,12 @@ mod tests {
             ring(&worker);
         }
         assert!(ready(&bell));
-        bell.arm(FAR, false, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, false, &other);
         for _ in 0..1000 {
             ring(&worker);
         }
         assert!(!ready(&bell));
-        bell.arm(FAR, true, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, true, &other);
         assert!(!ready(&bell), "what was rung before is forgotten");
         ring(&worker);
         assert!(ready(&bell));
@@ -236,12 +254,12 @@ mod tests {
         assert!(ready(&bell));
         // The worker takes the count away in between: a plain read would wait for ever now.
         rustix::io::read(&worker, &mut [0; 8]).unwrap();
-        bell.arm(FAR, true, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, true, &other);
         assert!(!ready(&bell));
         // Full to the brim: only the worker's own next ring would wait.
         rustix::io::write(&worker, &(u64::MAX - 1).to_ne_bytes()).unwrap();
         assert!(ready(&bell));
-        bell.arm(FAR, true, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, true, &other);
         ring(&worker);
         assert!(ready(&bell));
     }
@@ -250,9 +268,9 @@ mod tests {
     fn a_deadline_is_heard_and_a_later_one_again() {
         let (mut bell, _worker, other, _writer) = bell();
         for _ in 0..3 {
-            bell.arm(1, true, other.as_fd()).unwrap();
+            arm(&mut bell, 1, true, &other);
             assert!(ready(&bell));
-            bell.arm(FAR, true, other.as_fd()).unwrap();
+            arm(&mut bell, FAR, true, &other);
             assert!(!ready(&bell));
         }
     }
@@ -260,11 +278,11 @@ mod tests {
     #[test]
     fn something_to_read_elsewhere_is_heard() {
         let (mut bell, _worker, other, writer) = bell();
-        bell.arm(FAR, true, other.as_fd()).unwrap();
+        arm(&mut bell, FAR, true, &other);
         assert!(!ready(&bell));
         rustix::io::write(&writer, &[1]).unwrap();
         assert!(ready(&bell));
-        let heard = bell.arm(FAR, true, other.as_fd()).unwrap();
+        let heard = arm(&mut bell, FAR, true, &other);
         assert!(heard.other && ready(&bell), "it has not been read");
         rustix::io::read(&other, &mut [0; 8]).unwrap();
         assert!(!ready(&bell));

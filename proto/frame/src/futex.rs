@@ -23,15 +23,15 @@ pub(crate) fn sleep(word: &AtomicU32, seen: u32, until_ns: Option<u64>) -> bool 
     let ended = wait_bitset(word, FLAGS, seen, until.as_ref(), EVERY);
     match ended {
         Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-        // Nothing else can be wrong with a mapped, aligned word; a caller's loop ends by its
-        // deadline in any case.
-        Err(error) => debug_assert!(false, "futex: {error}"),
+        // A peer can make the word one that cannot be slept on, by FUTEX_WAIT_REQUEUE_PI. Each
+        // caller's loop ends in any case.
+        Err(_) => {}
     }
     ended != Err(Errno::INTR)
 }
 
 /// Wakes one sleeper.
 pub(crate) fn ring(word: &AtomicU32) {
-    let woken = wake(word, FLAGS, 1);
-    debug_assert!(woken.is_ok());
+    // It can fail where a peer sleeps in a way of its own, and harms nobody else then.
+    let _ = wake(word, FLAGS, 1);
 }

@@ -79,7 +79,8 @@ fn survives(attack: &str) {
         let busy = seconds(ClockId::ThreadCPUTime) - busy;
         // Frames that are answered at once, whatever the answer, cost what frames cost.
         let answered = session.counters().fresh + session.counters().rejected;
-        let allowed = 0.02 * took + 200e-6 * (FRAMES + answered) as f64;
+        // One that is kept awake has all of the time, whatever the build and the machine.
+        let allowed = 0.1 * took + 200e-6 * (FRAMES + answered) as f64;
         assert!(
             busy < allowed,
             "{attack}: {busy} s of {took} s, at most {allowed}"

@@ -79,3 +79,34 @@ fn processors_that_are_not_there_are_refused_on_three_lines() {
         assert!(said.contains(part), "{said}");
     }
 }
+
+#[test]
+fn a_predictive_worker_that_expects_a_frame_much_later_hears_orders_at_once() {
+    let Some((_, second)) = two() else {
+        return eprintln!("SKIPPED: this machine has one processor, none can be set aside");
+    };
+    let reserve = second.to_string();
+    let daemon = started(&["--profile", "predictive", "--reserve-cpus", &reserve]);
+    let mut session = running(&daemon, "good");
+    // A rhythm is learnt from four frames, whose period is a good deal of an order's patience.
+    for number in 0..5 {
+        run_frame(&mut session, number);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    run_frame(&mut session, 5);
+    let before = cpu(session.worker_pid());
+    session.stop().expect("stopped");
+    let spent = cpu(session.worker_pid()) - before;
+    // In ticks of 10 ms: half a second awake would be 50 of them.
+    assert!(spent <= 10, "{spent}");
+}
+
+/// Processor time of a process, in ticks.
+fn cpu(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let times = fields.split_whitespace().skip(11).take(2);
+    times
+        .map(|field| field.parse::<u64>().expect("a number"))
+        .sum()
+}

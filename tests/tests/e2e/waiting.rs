@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use coldshoe::{Moment, Outcome, Session, Ticket, WhyHeld};
-use coldshoe_tests::{Daemon, PATIENCE, frame, running};
+use coldshoe_tests::{Daemon, PATIENCE, frame, running, until};
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// Sleeps until there is something to try. A descriptor that never becomes readable hangs the
@@ -188,4 +188,162 @@ fn frames_are_awaited_on_tokio() {
         .block_on(async {
             tokio::join!(stream(&mut one), stream(&mut other), crash(&mut crashing))
         });
+}
+
+/// Whether the worker sleeps: on the doorbell, since it has answered everything.
+fn sleeps(session: &Session) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", session.worker_pid()));
+    stat.is_ok_and(|stat| stat.contains(") S "))
+}
+
+#[test]
+fn a_ring_for_one_frame_is_not_lost_on_another() {
+    let daemon = Daemon::new();
+    let mut session = running(&daemon, "good");
+    let never = Duration::from_secs(3600);
+    for round in 0..50 {
+        let first = session
+            .submit(&frame(2 * round, never), &[7; 64])
+            .expect("a ticket");
+        let first = session.try_wait(first).map(|outcome| outcome.is_fresh());
+        // The pipeline is busy with the next frame while the answer comes.
+        until("the worker sleeps", || sleeps(&session), || daemon.turn());
+        let Err(first) = first.map(|fresh| assert!(fresh)) else {
+            continue;
+        };
+        let second = session
+            .submit(&frame(2 * round + 1, never), &[7; 64])
+            .expect("a ticket");
+        let second = session.try_wait(second).map(|outcome| outcome.is_fresh());
+        // Nobody tries the first one before the descriptor says so.
+        listen(&mut session);
+        assert!(session.fault().is_none());
+        assert!(
+            session
+                .try_wait(first)
+                .is_ok_and(|outcome| outcome.is_fresh())
+        );
+        if let Err(second) = second {
+            assert_eq!(turn(&mut session, second).1, Ok(2 * round + 1));
+        }
+    }
+}
+
+#[test]
+fn waiting_for_one_frame_does_not_lose_the_ring_for_another() {
+    let daemon = Daemon::new();
+    let mut session = running(&daemon, "good");
+    let never = Duration::from_secs(3600);
+    for round in 0..200 {
+        let mut submit = |n| {
+            let frame = frame(2 * round + n, never);
+            session.submit(&frame, &[7; 64]).expect("a ticket")
+        };
+        let (first, second) = (submit(0), submit(1));
+        let second = session.try_wait(second).map(|outcome| outcome.is_fresh());
+        assert!(session.wait(first).is_fresh());
+        match second {
+            Ok(fresh) => assert!(fresh),
+            Err(second) => assert_eq!(turn(&mut session, second).1, Ok(2 * round + 1)),
+        }
+    }
+}
+
+/// How often the descriptor becomes readable although there is nothing to try, within a time.
+fn noise(session: &mut Session) -> u32 {
+    let mut wakes = 0;
+    let short = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    loop {
+        let fd = session.poll_fd().expect("a descriptor");
+        match poll(&mut [PollFd::new(&fd.as_fd(), PollFlags::IN)], Some(&short)) {
+            Ok(1) if wakes < 100 => wakes += 1,
+            _ => return wakes,
+        }
+        session.fault();
+    }
+}
+
+#[test]
+fn tickets_that_nobody_waits_for_and_a_daemon_that_is_gone_make_no_noise() {
+    let daemon = Daemon::new();
+    daemon.module("hangs", &[("IN_PROCESS", "hang()")]);
+    let mut session = running(&daemon, "hangs");
+    let never = Duration::from_secs(3600);
+    let dropped = session
+        .submit(&frame(0, Duration::from_millis(1)), &[7; 64])
+        .expect("a ticket");
+    drop(session.try_wait(dropped));
+    let kept = session
+        .submit(&frame(1, never), &[7; 64])
+        .expect("a ticket");
+    let kept = session.try_wait(kept).expect_err("it hangs");
+    let wakes = noise(&mut session);
+    assert!(wakes <= 2, "{wakes}");
+    let place = daemon.kill();
+    let (_, outcome) = turn(&mut session, kept);
+    assert_eq!(outcome, Err(WhyHeld::Fault));
+    let wakes = noise(&mut session);
+    assert!(wakes <= 2, "{wakes}");
+    drop(place);
+}
+
+#[test]
+fn a_future_that_is_dropped_makes_no_noise_and_costs_its_frame_alone() {
+    let daemon = Daemon::new();
+    daemon.module("hangs", &[("IN_PROCESS", "if (in->frame == 0) hang()")]);
+    let mut session = running(&daemon, "hangs");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let never = Duration::from_secs(3600);
+        for number in 0..2 {
+            let ticket = session
+                .submit(&frame(number, never), &[7; 64])
+                .expect("a ticket");
+            let outcome = session.answered(ticket);
+            let patience = Duration::from_millis(20);
+            assert!(tokio::time::timeout(patience, outcome).await.is_err());
+        }
+    });
+    drop(runtime);
+    // In another runtime, too.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let ticket = session
+        .submit(&frame(2, Duration::from_millis(20)), &[7; 64])
+        .expect("a ticket");
+    let outcome = runtime.block_on(session.answered(ticket));
+    let why = WhyHeld::Deadline;
+    assert!(
+        matches!(outcome, Outcome::Held { why: w, .. } if w == why),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn after_misses_an_answer_in_time_is_heard_in_time() {
+    let daemon = Daemon::new();
+    daemon.module(
+        "slow",
+        &[("IN_PROCESS", "if (in->frame < 8) usleep(30000)")],
+    );
+    let mut session = running(&daemon, "slow");
+    for number in 0..8 {
+        let short = Duration::from_millis(5);
+        let ticket = session
+            .submit(&frame(number, short), &[7; 64])
+            .expect("a ticket");
+        turn(&mut session, ticket).1.ok();
+    }
+    let ticket = session
+        .submit(&frame(8, PATIENCE), &[7; 64])
+        .expect("a ticket");
+    assert_eq!(turn(&mut session, ticket).1, Ok(8));
 }

@@ -115,12 +115,13 @@ impl Frames {
         };
         self.inbox.sleep(&self.outbox, Some(window.wake_ns));
         let now = monotonic_ns();
+        // Earlier: for a frame, or the daemon rang.
         if let Some(rhythm) = &mut self.rhythm
             && now >= window.wake_ns
         {
             rhythm.woke(window.wake_ns, now);
+            self.inbox.spin(window.end(now));
         }
-        self.inbox.spin(window.end(now));
     }
 
     fn answer(&mut self, taken: &Taken, module: &Module) {
