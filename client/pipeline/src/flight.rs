@@ -111,11 +111,10 @@ impl Flight {
         self.heard |= self.told;
     }
 
-    /// The earliest deadline of those of which nothing has been told.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let slots = self.slots.iter().enumerate();
-        let flying = slots.filter_map(|(bit, slot)| match slot {
-            Slot::Flying(flying) if self.told & 1 << bit == 0 => Some(flying.deadline_ns),
+    /// The earliest deadline to come. Of those with an answer, too: a worker may take it back.
+    pub(crate) fn next_deadline(&self, now_ns: u64) -> Option<u64> {
+        let flying = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Flying(flying) if flying.deadline_ns > now_ns => Some(flying.deadline_ns),
             _ => None,
         });
         flying.min()
@@ -163,6 +162,36 @@ mod tests {
         assert_eq!(flight.land(3), None);
         assert_eq!(flight.land(2).unwrap().frame, 1);
         assert_eq!(flight.claim(0), Some((4, Slot::Free)));
+    }
+
+    #[test]
+    fn what_was_told_is_told_once_and_its_deadline_comes_all_the_same() {
+        let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
+        for frame in 0..2 {
+            flight.published(frame, 100 + frame);
+        }
+        let of = |seq| move |flying: &InFlight| flying.seq == seq;
+        assert!(
+            flight.tell(of(1)) && flight.tell(of(1)),
+            "nobody has heard of it"
+        );
+        flight.heard();
+        assert!(!flight.tell(of(1)) && flight.tell(of(2)));
+        assert_eq!(
+            flight.next_deadline(99),
+            Some(100),
+            "the answer may be gone again"
+        );
+        assert_eq!(flight.next_deadline(100), Some(101));
+        assert_eq!(flight.next_deadline(101), None);
+        flight.land(1).unwrap();
+        for frame in 2..5 {
+            flight.published(frame, 200);
+        }
+        assert!(
+            flight.tell(of(5)),
+            "the next frame in its slot is another one"
+        );
     }
 
     #[test]

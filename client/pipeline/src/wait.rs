@@ -184,7 +184,7 @@ impl Session {
         watch.listen()?;
         let (now, over) = (monotonic_ns(), connection.knows_fault());
         let tell = flight.tell(|f| over || replies.is_done(f.seq) || f.deadline_ns <= now);
-        watch.alarm(tell, flight.next_deadline())
+        watch.alarm(tell, flight.next_deadline(now))
     }
 
     fn accept(&mut self, flying: InFlight) -> Outcome<'_> {
