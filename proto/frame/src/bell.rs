@@ -163,7 +163,8 @@ impl AsFd for Bell {
     }
 }
 
-#[cfg(test)]
+// The kernel's part in it is what is tested, and Miri has none.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, poll};

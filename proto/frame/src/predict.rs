@@ -164,6 +164,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases())]
+
         #[test]
         fn being_awake_costs_a_bounded_share(times in proptest::collection::vec(0..u64::MAX / 2, 0..40)) {
             let mut predictor = Predictor::default();
