@@ -151,7 +151,8 @@ impl Session {
     /// Why the worker has failed, if it has. Never waits. In an event loop it also takes note of what
     /// made [`poll_fd`](Self::poll_fd) readable: try the frames in flight afterwards.
     pub fn fault(&mut self) -> Option<&Trouble> {
-        // What fails here fails when a ticket is tried, too, and shows there.
+        // Once to find out what there is to tell, once to be quiet about it. What fails here fails
+        // when a ticket is tried, too, and shows there.
         if self.watch.is_some() {
             let _ = self.listen();
             self.flight.heard();
