@@ -149,6 +149,8 @@ fn serve(client: &OwnedFd, geometry: &Geometry, start: impl Fn([OwnedFd; 3]) -> 
 
 fn opened(worker_pid: u32) -> SessionOpened {
     SessionOpened {
+        token: vec![7; coldshoe_control::client::TOKEN],
+        standby: false,
         session: 1,
         generation: 1,
         module: Some(ModuleInfo {

@@ -250,6 +250,8 @@ impl Segment {
 /// The request that opens a session.
 pub fn request(open: &Open) -> OpenSession {
     let request = OpenSession {
+        standby: false,
+        resume: None,
         module: open.module.clone(),
         camera: open.camera.clone(),
         stats_format: open.stats_format.clone(),

@@ -151,6 +151,19 @@ enum coldshoe_outcome_kind {
     COLDSHOE_OUTCOME_SKIPPED = 4,
 };
 
+// How a session does, as coldshoe_session_health() tells. A newer library may tell more.
+enum coldshoe_health {
+    // Answers come.
+    COLDSHOE_HEALTH_RUNNING = 0,
+    // The last answers were missed: three in a row at least.
+    COLDSHOE_HEALTH_DEGRADED = 1,
+    // The worker failed. Another one is on its way; the last parameters hold meanwhile.
+    COLDSHOE_HEALTH_REPLACING = 2,
+    // The module failed too often, and nothing stands in for it. The last parameters hold until it
+    // is released, or the session is closed.
+    COLDSHOE_HEALTH_QUARANTINED = 3,
+};
+
 // Why a frame has no answer of its own.
 enum coldshoe_reason {
     // It has one.
@@ -255,6 +268,11 @@ struct coldshoe_open {
     // without buffers. A session that opens takes them: their handles are freed, the places in the
     // array become NULL, and their memory stays until the session is freed.
     struct coldshoe_buffer **buffers;
+    // Not 0: keep a second worker ready, where the daemon's profile allows it. Another one takes over
+    // within a frame then.
+    uint32_t standby;
+    // 0
+    uint32_t reserved;
 };
 
 // What a session runs, and how it is confined. Filled by coldshoe_session_info(). The strings are
@@ -350,6 +368,10 @@ struct coldshoe_counters {
     uint64_t rejected;
     // Sensor or lens requests that were no numbers an actuator can take.
     uint64_t refused_requests;
+    // Workers that failed.
+    uint64_t faults;
+    // Workers that took over.
+    uint64_t replaced;
 };
 
 // What the sensor really applied to the frame that the statistics come from.
@@ -583,12 +605,18 @@ int coldshoe_session_start(struct coldshoe_session *session,
 int coldshoe_session_stop(struct coldshoe_session *session,
                           struct coldshoe_error **error);
 
-// Why the worker has failed: COLDSHOE_OK if it has not, else COLDSHOE_ERROR_MODULE_FAILED, with the
-// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits. In an event loop it
-// also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
+// The last fault of a worker of this session, whether another one has taken over by now or not:
+// COLDSHOE_OK if there was none, else COLDSHOE_ERROR_MODULE_FAILED, with the reason in `*error`.
+// COLDSHOE_ERROR_INTERNAL: it ended with its daemon. Never waits. In an event loop it also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
 // in flight afterwards.
 int coldshoe_session_fault(struct coldshoe_session *session,
                            struct coldshoe_error **error);
+
+// How the session does: an enum coldshoe_health. COLDSHOE_ERROR_ARGUMENT, COLDSHOE_ERROR_BUSY,
+// COLDSHOE_ERROR_INTERNAL. Never waits.
+int coldshoe_session_health(struct coldshoe_session *session,
+                            int *health,
+                            struct coldshoe_error **error);
 
 // Fills `counters`. COLDSHOE_ERROR_ARGUMENT, COLDSHOE_ERROR_BUSY, COLDSHOE_ERROR_INTERNAL.
 int coldshoe_session_counters(struct coldshoe_session *session,

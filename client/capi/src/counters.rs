@@ -27,9 +27,13 @@ pub struct coldshoe_counters {
     pub rejected: u64,
     /// Sensor or lens requests that were no numbers an actuator can take.
     pub refused_requests: u64,
+    /// Workers that failed.
+    pub faults: u64,
+    /// Workers that took over.
+    pub replaced: u64,
 }
 
-// SAFETY: nine words, the first its size, and any bytes are a number.
+// SAFETY: eleven words, the first its size, and any bytes are a number.
 unsafe impl Record for coldshoe_counters {}
 
 impl From<Counters> for coldshoe_counters {
@@ -44,6 +48,8 @@ impl From<Counters> for coldshoe_counters {
             module_errors: counters.module_errors,
             rejected: counters.rejected,
             refused_requests: counters.refused_requests,
+            faults: counters.faults,
+            replaced: counters.replaced,
         }
     }
 }

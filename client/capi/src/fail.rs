@@ -136,7 +136,7 @@ fn of_daemon(code: ErrorCode) -> coldshoe_status {
         ErrorCode::Version => COLDSHOE_ERROR_VERSION,
         ErrorCode::Protocol => COLDSHOE_ERROR_CONNECTION,
         ErrorCode::NoSuchModule => COLDSHOE_ERROR_NO_SUCH_MODULE,
-        ErrorCode::ModuleRefused => COLDSHOE_ERROR_MODULE_REFUSED,
+        ErrorCode::ModuleRefused | ErrorCode::ModuleQuarantined => COLDSHOE_ERROR_MODULE_REFUSED,
         ErrorCode::ModuleFailed => COLDSHOE_ERROR_MODULE_FAILED,
         ErrorCode::NoSuchSession | ErrorCode::BadState => COLDSHOE_ERROR_STATE,
         ErrorCode::BadSegment | ErrorCode::BadArgument => COLDSHOE_ERROR_ARGUMENT,

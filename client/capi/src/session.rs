@@ -13,8 +13,8 @@ use crate::info::{Sizes, Strings};
 use crate::record::{Filled, Out, Record, read, reference};
 use crate::tickets::Tickets;
 use crate::{
-    coldshoe_buffer, coldshoe_counters, coldshoe_error, coldshoe_info, coldshoe_sensor,
-    coldshoe_status, text,
+    coldshoe_buffer, coldshoe_counters, coldshoe_error, coldshoe_health, coldshoe_info,
+    coldshoe_sensor, coldshoe_status, text,
 };
 use coldshoe_status::COLDSHOE_OK;
 
@@ -73,6 +73,11 @@ pub struct coldshoe_open {
     /// without buffers. A session that opens takes them: their handles are freed, the places in the
     /// array become NULL, and their memory stays until the session is freed.
     pub buffers: *mut *mut coldshoe_buffer,
+    /// Not 0: keep a second worker ready, where the daemon's profile allows it. Another one takes over
+    /// within a frame then.
+    pub standby: u32,
+    /// 0
+    pub reserved: u32,
 }
 
 // SAFETY: the first field is its size, the four-byte ones are paired, and any bytes are a number or
@@ -182,9 +187,9 @@ pub unsafe extern "C" fn coldshoe_session_stop(
     }
 }
 
-/// Why the worker has failed: COLDSHOE_OK if it has not, else COLDSHOE_ERROR_MODULE_FAILED, with the
-/// reason in `*error`. COLDSHOE_ERROR_INTERNAL: the daemon is gone. Never waits. In an event loop it
-/// also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
+/// The last fault of a worker of this session, whether another one has taken over by now or not:
+/// COLDSHOE_OK if there was none, else COLDSHOE_ERROR_MODULE_FAILED, with the reason in `*error`.
+/// COLDSHOE_ERROR_INTERNAL: it ended with its daemon. Never waits. In an event loop it also takes note of what made the descriptor of coldshoe_session_poll_fd() readable: try the frames
 /// in flight afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn coldshoe_session_fault(
@@ -195,8 +200,28 @@ pub unsafe extern "C" fn coldshoe_session_fault(
     unsafe {
         enter(error, || {
             within(session, |state| match state.session.fault() {
-                Some(trouble) => Err(Fail::Fault(trouble.clone())),
+                Some(fault) => Err(Fail::Fault(fault.trouble.clone())),
                 None => Ok(()),
+            })
+        })
+    }
+}
+
+/// How the session does: an enum coldshoe_health. COLDSHOE_ERROR_ARGUMENT, COLDSHOE_ERROR_BUSY,
+/// COLDSHOE_ERROR_INTERNAL. Never waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn coldshoe_session_health(
+    session: *mut coldshoe_session,
+    health: *mut c_int,
+    error: *mut *mut coldshoe_error,
+) -> c_int {
+    // SAFETY: the caller's pointers, as the header says.
+    unsafe {
+        enter(error, || {
+            let health = Out::new(health, "health")?;
+            within(session, |state| {
+                health.set(coldshoe_health::from(state.session.health()) as c_int);
+                Ok(())
             })
         })
     }
@@ -271,6 +296,7 @@ impl coldshoe_open {
                 slots: or(self.slots, usual.slots),
                 stats_capacity: or(self.stats_capacity, usual.stats_capacity),
                 params_capacity: or(self.params_capacity, usual.params_capacity),
+                standby: self.standby != 0,
                 isp_capabilities: match self.isp_capabilities {
                     0 => usual.isp_capabilities,
                     some => some,

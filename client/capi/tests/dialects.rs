@@ -86,6 +86,8 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             buffer_count,
             isp_capabilities,
             buffers,
+            standby,
+            reserved,
         }
     );
     laid_out!(
@@ -230,6 +232,8 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             module_errors,
             rejected,
             refused_requests,
+            faults,
+            replaced,
         }
     );
     compile(DIALECTS[1], &source, &[]);

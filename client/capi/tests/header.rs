@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// In the order of the header.
-const SOURCES: [&str; 13] = [
-    "version", "status", "error", "buffer", "session", "info", "sensor", "frame", "submit", "slot",
-    "outcome", "wait", "counters",
+const SOURCES: [&str; 14] = [
+    "version", "status", "error", "buffer", "health", "session", "info", "sensor", "frame",
+    "submit", "slot", "outcome", "wait", "counters",
 ];
 
 fn here(path: &str) -> PathBuf {

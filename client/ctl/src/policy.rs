@@ -135,6 +135,11 @@ fn head(jail: &Explanation, width: u16) -> String {
     table.add_row(Row::from(["Limits", &limits]));
     table.add_row(Row::from(["May be missing", &missing]));
     table.add_row(Row::from(["Waits for frames", wake(jail.wake)]));
+    let standby = match jail.standby {
+        true => "ready, if its session asks for one",
+        false => "never",
+    };
+    table.add_row(Row::from(["Second worker", standby]));
     text.push(table.trim_fmt());
     text.join("\n")
 }

@@ -366,8 +366,9 @@ fn what_a_module_logged_is_shown_when_it_crashes() {
     let output = place.demo().args(["--module", "doomed"]).output().unwrap();
     let (log, error) = refused_after_log(&output, 1);
     assert!(error.contains("\"doomed\" failed in a frame"), "{error}");
-    assert_eq!(log.len(), 2, "{log:?}");
-    assert!(log[1].starts_with("  WARN farewell"), "{log:?}");
+    // Another worker may have come to say it, too.
+    let farewell = |line: &String| line.starts_with("  WARN farewell");
+    assert!(log.len() > 1 && log[1..].iter().all(farewell), "{log:?}");
     place.assert_clean();
 }
 

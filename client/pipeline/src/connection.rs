@@ -1,10 +1,11 @@
 //! The control socket, as a client uses it: one question, one answer, in order.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coldshoe_control::client::{Body, Envelope, Hello};
+use coldshoe_control::client::{Body, Envelope, Hello, SessionFault, WorkerReplaced};
 use coldshoe_control::{Received, Receiver, RecvError, SendError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -16,42 +17,107 @@ use crate::Error;
 const SOFTWARE: &str = concat!("coldshoe ", env!("CARGO_PKG_VERSION"));
 /// Longer than the daemon gives a worker, so that its own verdict arrives first.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Notices that are kept while something else is awaited.
+const NOTICES: usize = 16;
 
-/// A connection that has said Hello.
+/// A connection to a daemon.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
     receiver: Receiver,
     serial: u32,
-    /// A fault that came while something else was awaited.
-    fault: Option<Trouble>,
+    /// What came while something else was awaited.
+    notices: VecDeque<Notice>,
+}
+
+/// What a daemon says without being asked.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once or twice, off the frame path"
+)]
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Fault(SessionFault),
+    Replaced(WorkerReplaced, Vec<OwnedFd>),
+}
+
+/// What became of a request that is not waited for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once or twice, off the frame path"
+)]
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Pending,
+    Body(Body, Vec<OwnedFd>),
+    Refused(Trouble),
 }
 
 impl Connection {
+    /// Connects and says Hello.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let mut connection = Self::connect(path, SocketFlags::CLOEXEC)?;
+        match connection.ask(hello(), &[])?.0 {
+            Body::Hello(_) => Ok(connection),
+            other => Err(Error::Unexpected("Hello", other.kind())),
+        }
+    }
+
+    /// Connects without waiting for anything, and says Hello.
+    pub(crate) fn begin(path: &Path) -> Result<Self, Error> {
+        let mut connection = Self::connect(path, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        connection.request(hello(), &[])?;
+        Ok(connection)
+    }
+
+    fn connect(path: &Path, flags: SocketFlags) -> Result<Self, Error> {
         let unreachable = |error: rustix::io::Errno| Error::Unreachable {
             path: path.to_owned(),
             source: error.into(),
         };
         let address = SocketAddrUnix::new(path).map_err(unreachable)?;
-        let socket = socket_with(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(unreachable)?;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(unreachable)?;
         connect(&socket, &address).map_err(unreachable)?;
-        let mut connection = Self {
+        Ok(Self {
             socket,
             receiver: Receiver::new(),
             serial: 0,
-            fault: None,
-        };
-        match connection.ask(Hello::offer(&[], SOFTWARE).into(), &[])?.0 {
-            Body::Hello(_) => Ok(connection),
-            other => Err(Error::Unexpected("Hello", other.kind())),
+            notices: VecDeque::new(),
+        })
+    }
+
+    /// Sends a request, without waiting for room or for its answer.
+    pub(crate) fn request(&mut self, body: Body, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        let request = Envelope::new(self.serial, body);
+        try_send(self.socket.as_fd(), &request, fds).map_err(Error::Send)
+    }
+
+    /// The answer to the last request, if it is there.
+    pub(crate) fn answer(&mut self) -> Result<Answer, Error> {
+        loop {
+            let (serial, body, fds) = match self.receive() {
+                Err(RecvError::WouldBlock) => return Ok(Answer::Pending),
+                received => received?,
+            };
+            match body {
+                Body::SessionFault(fault) => self.note(Notice::Fault(fault)),
+                Body::WorkerReplaced(replaced) => self.note(Notice::Replaced(replaced, fds)),
+                // Serial 0: the daemon could not tell what it refused.
+                Body::Error(error) if serial == self.serial || serial == 0 => {
+                    return Ok(Answer::Refused(error.into()));
+                }
+                body if serial == self.serial => return Ok(Answer::Body(body, fds)),
+                // The late answer to a question that was given up.
+                _ => {}
+            }
         }
+    }
+
+    /// Says something that is not answered. What cannot be said at once is not said.
+    pub(crate) fn tell(&self, body: Body) {
+        let _ = try_send(self.socket.as_fd(), &Envelope::new(0, body), &[]);
     }
 
     /// Sends a request and waits for its answer. An Error comes out as [`Error::Refused`].
@@ -76,42 +142,38 @@ impl Connection {
             }
         }
         loop {
-            let (serial, body, fds) = match self.receive() {
-                Err(RecvError::WouldBlock) => {
-                    self.sleep(kind, PollFlags::IN, deadline)?;
-                    continue;
-                }
-                received => received?,
-            };
-            match body {
-                Body::SessionFault(fault) => self.fault = Some(fault.into()),
-                // Serial 0: the daemon could not tell what it refused.
-                Body::Error(error) if serial == self.serial || serial == 0 => {
-                    return Err(Trouble::from(error).into());
-                }
-                body if serial == self.serial => return Ok((body, fds)),
-                // The late answer to a question that was given up.
-                _ => {}
+            match self.answer()? {
+                Answer::Pending => self.sleep(kind, PollFlags::IN, deadline)?,
+                Answer::Body(body, fds) => return Ok((body, fds)),
+                Answer::Refused(trouble) => return Err(trouble.into()),
             }
         }
     }
 
-    /// Why the session's worker failed, if it has. Never waits.
-    pub(crate) fn fault(&mut self) -> Option<&Trouble> {
-        while self.fault.is_none() {
+    /// What the daemon said without being asked, if there is something. Never waits.
+    pub(crate) fn notice(&mut self) -> Result<Option<Notice>, RecvError> {
+        loop {
+            if let Some(notice) = self.notices.pop_front() {
+                return Ok(Some(notice));
+            }
             match self.receive() {
-                Ok((_, Body::SessionFault(fault), _)) => self.fault = Some(fault.into()),
+                Ok((_, Body::SessionFault(fault), _)) => self.note(Notice::Fault(fault)),
+                Ok((_, Body::WorkerReplaced(replaced), fds)) => {
+                    self.note(Notice::Replaced(replaced, fds));
+                }
                 Ok(_) => {}
-                Err(RecvError::WouldBlock) => break,
-                Err(error) => self.fault = Some(daemon_gone(&error)),
+                Err(RecvError::WouldBlock) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
-        self.fault.as_ref()
     }
 
-    /// Whether a fault has been seen so far. Does not look for a new one.
-    pub(crate) fn knows_fault(&self) -> bool {
-        self.fault.is_some()
+    /// The newest are what counts.
+    fn note(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
     }
 
     fn receive(&mut self) -> Result<(u32, Body, Vec<OwnedFd>), RecvError> {
@@ -153,13 +215,8 @@ impl AsFd for Connection {
     }
 }
 
-fn daemon_gone(error: &RecvError) -> Trouble {
-    Trouble::new(
-        coldshoe_control::client::ErrorCode::Internal,
-        "the daemon is gone",
-        error.to_string(),
-        "restart coldshoed and open the session again",
-    )
+fn hello() -> Body {
+    Hello::offer(&[], SOFTWARE).into()
 }
 
 #[cfg(test)]
@@ -181,7 +238,7 @@ mod tests {
             socket,
             receiver: Receiver::new(),
             serial: 0,
-            fault: None,
+            notices: VecDeque::new(),
         };
         let mut ask = || connection.ask(Hello::offer(&[], SOFTWARE).into(), &[]);
         assert!(matches!(ask(), Err(Error::Refused(told)) if told == reason));

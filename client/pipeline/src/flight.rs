@@ -5,9 +5,23 @@ use coldshoe_frame::{Geometry, MAX_SLOTS};
 /// A frame that has been published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InFlight {
+    /// What its ticket names it by: its first sequence number.
+    pub(crate) id: u64,
     pub(crate) seq: u64,
     pub(crate) frame: u64,
     pub(crate) deadline_ns: u64,
+    pub(crate) given: Given,
+}
+
+/// Whom a frame was given to. Two workers that fail with it are enough: it may be what they fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// There was none.
+    NotYet,
+    Once,
+    Twice,
+    /// To nobody any more.
+    Lost,
 }
 
 /// What a slot holds.
@@ -54,11 +68,13 @@ impl Flight {
     }
 
     /// The claimed frame has been published.
-    pub(crate) fn published(&mut self, frame: u64, deadline_ns: u64) -> InFlight {
+    pub(crate) fn published(&mut self, frame: u64, deadline_ns: u64, given: Given) -> InFlight {
         let flying = InFlight {
+            id: self.next,
             seq: self.next,
             frame,
             deadline_ns,
+            given,
         };
         *self.slot(flying.seq) = Slot::Flying(flying);
         let bit = 1 << (flying.seq % self.len);
@@ -69,10 +85,10 @@ impl Flight {
     }
 
     /// Takes a frame out of flight.
-    pub(crate) fn land(&mut self, seq: u64) -> Option<InFlight> {
-        match *self.slot(seq) {
-            Slot::Flying(flying) if flying.seq == seq => {
-                *self.slot(seq) = Slot::Free;
+    pub(crate) fn land(&mut self, id: u64) -> Option<InFlight> {
+        match *self.slot(id) {
+            Slot::Flying(flying) if flying.id == id => {
+                *self.slot(id) = Slot::Free;
                 Some(flying)
             }
             _ => None,
@@ -80,9 +96,9 @@ impl Flight {
     }
 
     /// A frame that has not landed.
-    pub(crate) fn flying(&mut self, seq: u64) -> Option<InFlight> {
-        match *self.slot(seq) {
-            Slot::Flying(flying) if flying.seq == seq => Some(flying),
+    pub(crate) fn flying(&mut self, id: u64) -> Option<InFlight> {
+        match *self.slot(id) {
+            Slot::Flying(flying) if flying.id == id => Some(flying),
             _ => None,
         }
     }
@@ -120,6 +136,44 @@ impl Flight {
         flying.min()
     }
 
+    /// Gives frames that are not past their deadline by `now_ns`, to two workers each at most, a later sequence number
+    /// with the same slot, for another worker, and tells the old and the new one of each. Answers of the worker
+    /// before do not come any more.
+    pub(crate) fn renew(&mut self, now_ns: u64, mut renewed: impl FnMut(u64, u64)) -> bool {
+        let mut any = false;
+        for slot in &mut self.slots {
+            match slot {
+                Slot::Flying(flying) if flying.deadline_ns > now_ns => {
+                    flying.given = match flying.given {
+                        Given::NotYet => Given::Once,
+                        Given::Once => Given::Twice,
+                        Given::Twice | Given::Lost => {
+                            flying.given = Given::Lost;
+                            continue;
+                        }
+                    };
+                    let old = flying.seq;
+                    flying.seq += self.len;
+                    renewed(old, flying.seq);
+                    any = true;
+                }
+                Slot::GivenUp(_) => *slot = Slot::Free,
+                _ => {}
+            }
+        }
+        // Whatever was told of them does not hold for the new worker.
+        (self.told, self.heard) = (0, 0);
+        if any {
+            self.next += self.len;
+        }
+        any
+    }
+
+    /// The newest frame, if there was one.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
     /// A landed frame's answer may still come.
     pub(crate) fn give_up(&mut self, seq: u64) {
         *self.slot(seq) = Slot::GivenUp(seq);
@@ -151,12 +205,12 @@ mod tests {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
             assert!(flight.claim(0).is_some());
-            flight.published(frame, 100);
+            flight.published(frame, 100, Given::Once);
         }
         assert_eq!(flight.claim(99), None);
         let (seq, held) = flight.claim(100).unwrap();
         assert!(seq == 3 && matches!(held, Slot::Flying(InFlight { seq: 1, .. })));
-        flight.published(2, 200);
+        flight.published(2, 200, Given::Once);
         assert_eq!(flight.land(1), None);
         assert_eq!(flight.land(3).unwrap().frame, 2);
         assert_eq!(flight.land(3), None);
@@ -168,7 +222,7 @@ mod tests {
     fn what_was_told_is_told_once_and_its_deadline_comes_all_the_same() {
         let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, 100 + frame);
+            flight.published(frame, 100 + frame, Given::Once);
         }
         let of = |seq| move |flying: &InFlight| flying.seq == seq;
         assert!(
@@ -186,7 +240,7 @@ mod tests {
         assert_eq!(flight.next_deadline(101), None);
         flight.land(1).unwrap();
         for frame in 2..5 {
-            flight.published(frame, 200);
+            flight.published(frame, 200, Given::Once);
         }
         assert!(
             flight.tell(of(5)),
@@ -195,10 +249,39 @@ mod tests {
     }
 
     #[test]
+    fn renewed_frames_keep_their_ticket_and_their_slot_and_the_next_one_comes_after_them() {
+        let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
+        for frame in 0..3 {
+            flight.published(frame, 100 + frame, Given::Once);
+        }
+        flight.give_up(2);
+        let mut renewed = Vec::new();
+        assert!(flight.renew(100, |old, new| renewed.push((old, new))));
+        assert_eq!(
+            renewed,
+            [(3, 7)],
+            "one is past its deadline, one was given up"
+        );
+        assert_eq!(flight.flying(3).unwrap().seq, 7);
+        assert_eq!(flight.flying(1).unwrap().seq, 1);
+        let (next, _) = flight.claim(101).unwrap();
+        assert_eq!((next, flight.newest()), (8, 7));
+        flight.published(3, 200, Given::Once);
+        renewed.clear();
+        assert!(flight.renew(101, |old, new| renewed.push((old, new))));
+        assert_eq!(renewed, [(8, 12)], "no frame is given to a third worker");
+        let lost = flight.land(3).unwrap();
+        assert_eq!((lost.frame, lost.given), (2, Given::Lost));
+        assert_eq!(flight.land(8).unwrap().frame, 3);
+        assert!(!flight.renew(1000, |_, _| panic!("none flies")));
+        assert_eq!(flight.claim(1000).unwrap().0, 13);
+    }
+
+    #[test]
     fn what_was_given_up_is_free_and_remembered() {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, u64::MAX);
+            flight.published(frame, u64::MAX, Given::Once);
         }
         assert_eq!(flight.give_up_all(), 2);
         assert_eq!(flight.give_up_all(), 0);

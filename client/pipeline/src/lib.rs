@@ -54,6 +54,11 @@
 //! Shared memory is not inherited by fork: a child process must not touch a session, a slot or a
 //! buffer of its parent's.
 //!
+//! A worker that fails is replaced by the daemon, and a daemon that ends is looked for again: the
+//! session goes on with the last parameters meanwhile, and then with fresh ones. What is in flight at
+//! that time is given to the next worker. [`Session::health`] tells how it does, [`Session::fault`] what
+//! happened last.
+//!
 //! Nothing that comes back is trusted: replies are copied into private memory first, then their
 //! length, framing and numbers are checked. What does not pass leaves the last good parameters in
 //! place.
@@ -61,21 +66,28 @@
 
 mod connection;
 mod error;
+mod fault;
 mod flight;
+mod ladder;
 mod last;
+mod link;
 mod moment;
 mod open;
 mod outcome;
 mod patience;
 mod session;
 mod submit;
+mod takeover;
 mod wait;
 mod watch;
 
-pub use coldshoe_control::client::{BayerOrder, Confinement, ErrorCode, ModuleInfo, Sensor};
+pub use coldshoe_control::client::{
+    BayerOrder, Confinement, ErrorCode, FaultReason, ModuleInfo, Sensor,
+};
 pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
 pub use error::{Error, SubmitError};
+pub use fault::{Fault, Health};
 pub use moment::Moment;
 pub use open::{Open, default_socket};
 pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};

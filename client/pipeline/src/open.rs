@@ -26,6 +26,9 @@ pub struct Open {
     pub params_capacity: u32,
     /// Bit n: the ISP has block type n.
     pub isp_capabilities: u64,
+    /// Keep a second worker ready, where the daemon's profile allows it: then another one takes over
+    /// within a frame.
+    pub standby: bool,
 }
 
 impl Default for Open {
@@ -40,6 +43,7 @@ impl Default for Open {
             stats_capacity: 64 << 10,
             params_capacity: 16 << 10,
             isp_capabilities: u64::MAX,
+            standby: false,
         }
     }
 }

@@ -69,7 +69,8 @@ pub enum WhyHeld {
     Protocol,
     /// The parameter buffer is malformed, or holds what its format does not know.
     Malformed,
-    /// The worker has failed; see [`Session::fault`](crate::Session::fault).
+    /// The worker has failed, and no other one answered before the deadline; see
+    /// [`Session::fault`](crate::Session::fault).
     Fault,
     /// The frame is not in flight: waited for already, given up by stopping or because its slot was
     /// needed after its deadline, or of another session.
@@ -95,7 +96,7 @@ impl fmt::Display for WhyHeld {
 pub enum WhySkipped {
     /// As many frames are in flight as there are slots.
     Full,
-    /// The worker has failed; see [`Session::fault`](crate::Session::fault).
+    /// The module has failed too often; see [`Session::fault`](crate::Session::fault).
     Fault,
 }
 
@@ -129,4 +130,8 @@ pub struct Counters {
     pub rejected: u64,
     /// Sensor or lens requests that were no numbers an actuator can take.
     pub refused_requests: u64,
+    /// Workers that failed.
+    pub faults: u64,
+    /// Workers that took over.
+    pub replaced: u64,
 }

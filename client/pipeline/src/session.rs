@@ -1,33 +1,58 @@
 //! A session: one camera, one module.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use coldshoe_control::Trouble;
 use coldshoe_control::client::{
     Body, Close, Configure, Confinement, ModuleInfo, OpenSession, Sensor, Start, Stop, Wake,
 };
-use coldshoe_frame::{Buffer, Forward, Geometry, Replies};
+use coldshoe_control::{RecvError, SendError, Trouble};
+use coldshoe_frame::{Buffer, Forward, Geometry, Replies, monotonic_ns};
 use coldshoe_isp::{FormatTable, soft};
 
 use crate::connection::Connection;
+use crate::fault::Fault;
 use crate::flight::Flight;
+use crate::ladder::Ladder;
 use crate::last::LastGood;
+use crate::link::Link;
 use crate::outcome::Counters;
 use crate::patience::Patience;
+use crate::takeover::Duty;
 use crate::watch::Watch;
 use crate::{Answer, Error, Open, default_socket};
+
+/// For an order, while the daemon is looked for.
+const PATIENCE_NS: u64 = 10_000_000_000;
+/// Tickets of one session are nothing to another.
+static KEYS: AtomicU64 = AtomicU64::new(1);
 
 /// One camera with one module in its jail.
 ///
 /// A session belongs to one thread at a time. Dropping it closes it.
 #[derive(Debug)]
 pub struct Session {
-    pub(crate) connection: Connection,
+    pub(crate) link: Link,
+    /// Where the daemon is.
+    pub(crate) socket: PathBuf,
+    /// What tickets name the session by.
+    pub(crate) key: u64,
     pub(crate) id: u64,
-    module: ModuleInfo,
-    confinement: Confinement,
-    worker_pid: u32,
-    worker_pidfd: OwnedFd,
+    pub(crate) token: Vec<u8>,
+    /// What it was opened with, and is resumed with.
+    pub(crate) request: OpenSession,
+    pub(crate) sensor: Option<Sensor>,
+    pub(crate) module: ModuleInfo,
+    pub(crate) confinement: Confinement,
+    pub(crate) duty: Duty,
+    pub(crate) ladder: Ladder,
+    pub(crate) fault: Option<Fault>,
+    /// What is wrong with the daemon.
+    pub(crate) daemon_trouble: Option<Trouble>,
+    pub(crate) generation: u32,
+    pub(crate) worker_pid: u32,
+    pub(crate) worker_pidfd: OwnedFd,
     pub(crate) bell: OwnedFd,
     pub(crate) watch: Option<Watch>,
     /// With a worker that is awake when a frame comes it is worth while to be awake for the answer.
@@ -36,6 +61,8 @@ pub struct Session {
     /// Blocks of the parameter format, where this library knows it.
     pub(crate) format: Option<FormatTable<'static>>,
     pub(crate) forward: Forward,
+    pub(crate) forward_fd: OwnedFd,
+    pub(crate) return_fd: OwnedFd,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) replies: Replies,
     pub(crate) flight: Flight,
@@ -77,6 +104,8 @@ impl Session {
             params_capacity: open.params_capacity,
             isp_capabilities: open.isp_capabilities,
             buffers: u32::try_from(buffers.len()).unwrap_or(u32::MAX),
+            standby: open.standby,
+            resume: None,
         };
         for buffer in buffers.iter() {
             buffer.seal()?;
@@ -85,7 +114,7 @@ impl Session {
             .into_iter()
             .chain(buffers.iter().map(AsFd::as_fd))
             .collect();
-        let (body, fds) = connection.ask(request.into(), &fds)?;
+        let (body, fds) = connection.ask(request.clone().into(), &fds)?;
         let Body::SessionOpened(opened) = body else {
             return Err(Error::Unexpected("OpenSession", body.kind()));
         };
@@ -94,7 +123,17 @@ impl Session {
         };
         let predictive = opened.wake() == Wake::Predictive;
         Ok(Self {
-            connection,
+            link: Link::Up(connection),
+            socket,
+            key: KEYS.fetch_add(1, Ordering::Relaxed),
+            request,
+            sensor: None,
+            duty: Duty::Working,
+            ladder: Ladder::new(monotonic_ns()),
+            fault: None,
+            daemon_trouble: None,
+            generation: opened.generation,
+            token: opened.token,
             id: opened.session,
             module: opened.module.unwrap_or_default(),
             confinement: opened.confinement.unwrap_or_default(),
@@ -104,7 +143,9 @@ impl Session {
             watch: None,
             patience: predictive.then(Patience::default),
             replies: Replies::map(return_fd.as_fd(), geometry, opened.generation)?,
+            return_fd,
             forward,
+            forward_fd,
             buffers: std::mem::take(buffers),
             flight: Flight::new(&geometry),
             unrung: None,
@@ -148,9 +189,16 @@ impl Session {
         &self.worker_pidfd
     }
 
-    /// Why the worker has failed, if it has. Never waits. In an event loop it also takes note of what
-    /// made [`poll_fd`](Self::poll_fd) readable: try the frames in flight afterwards.
-    pub fn fault(&mut self) -> Option<&Trouble> {
+    /// The return segment, into which the worker writes. For diagnosis: its memory may change at any
+    /// time, and nothing in it may be believed.
+    pub fn return_segment(&self) -> BorrowedFd<'_> {
+        self.return_fd.as_fd()
+    }
+
+    /// The last fault of a worker of this session, whether another one has taken over by now or not.
+    /// Never waits. In an event loop it also takes note of what made [`poll_fd`](Self::poll_fd)
+    /// readable: try the frames in flight afterwards.
+    pub fn fault(&mut self) -> Option<&Fault> {
         // Once to find out what there is to tell, once to be quiet about it. What fails here fails
         // when a ticket is tried, too, and shows there.
         if self.watch.is_some() {
@@ -158,7 +206,8 @@ impl Session {
             self.flight.heard();
             let _ = self.listen();
         }
-        self.connection.fault()
+        self.attend();
+        self.fault.as_ref()
     }
 
     /// What has happened so far.
@@ -175,19 +224,21 @@ impl Session {
     /// mode is forgotten.
     pub fn configure(&mut self, sensor: &Sensor) -> Result<(), Error> {
         self.last.forget();
-        self.order(
-            Configure {
-                session: self.id,
-                sensor: Some(sensor.clone()),
-            }
-            .into(),
-        )
+        let sensor = Some(sensor.clone());
+        let order = |session| Configure {
+            session,
+            sensor: sensor.clone(),
+        };
+        self.order(&order)?;
+        self.sensor = sensor;
+        Ok(())
     }
 
     /// Starts the module: frames may follow.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.order(Start { session: self.id }.into())?;
+        self.order(&|session| Start { session })?;
         self.started = true;
+        self.ladder.begin(monotonic_ns());
         Ok(())
     }
 
@@ -197,19 +248,63 @@ impl Session {
         // What was queued belongs to before the stop.
         self.ring();
         self.counters.missed += self.flight.give_up_all();
-        self.order(Stop { session: self.id }.into())
+        self.order(&|session| Stop { session })
     }
 
     /// Closes the session and waits until its worker is gone.
     pub fn close(mut self) -> Result<(), Error> {
-        self.order(Close { session: self.id }.into())
+        self.attend();
+        let close = Close { session: self.id };
+        let Some(connection) = self.link.up() else {
+            // Nobody is there who would not clean up.
+            return Ok(());
+        };
+        match connection.ask(close.into(), &[])?.0 {
+            Body::Done(_) => Ok(()),
+            other => Err(Error::Unexpected("Close", other.kind())),
+        }
     }
 
-    fn order(&mut self, order: Body) -> Result<(), Error> {
-        let kind = order.kind();
-        match self.connection.ask(order, &[])?.0 {
-            Body::Done(_) => Ok(()),
-            other => Err(Error::Unexpected(kind, other.kind())),
+    /// Gives an order. If the daemon ends meanwhile, the one that takes the session up gets it.
+    fn order<B: Into<Body>>(&mut self, order: &dyn Fn(u64) -> B) -> Result<(), Error> {
+        let deadline = monotonic_ns().saturating_add(PATIENCE_NS);
+        loop {
+            self.attend();
+            while !self.link.is_up() {
+                if monotonic_ns() >= deadline {
+                    let trouble = self.daemon_trouble.clone();
+                    return Err(trouble.map_or(Error::Late("an order", 10), Error::Refused));
+                }
+                self.await_news(deadline);
+            }
+            let order: Body = order(self.id).into();
+            let kind = order.kind();
+            let Some(connection) = self.link.up() else {
+                continue;
+            };
+            match connection.ask(order, &[]) {
+                Ok((Body::Done(_), _)) => return Ok(()),
+                Ok((other, _)) => return Err(Error::Unexpected(kind, other.kind())),
+                Err(Error::Recv(RecvError::Closed) | Error::Send(SendError::Closed)) => {
+                    self.daemon_gone(&RecvError::Closed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    // The socket in the watch follows that of the link.
+
+    pub(crate) fn forget_socket(&mut self) {
+        if let (Some(watch), Some(socket)) = (&mut self.watch, self.link.socket()) {
+            watch.remove_daemon(socket);
+        }
+    }
+
+    pub(crate) fn watch_socket(&mut self) {
+        if let (Some(watch), Some(socket)) = (&mut self.watch, self.link.socket()) {
+            // What cannot be watched is looked at when a ticket is tried.
+            let _ = watch.add_daemon(socket);
         }
     }
 }

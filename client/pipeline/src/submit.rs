@@ -4,7 +4,8 @@ use coldshoe_frame::{
     Applied, Buffer, Controls, FrameContext, FrameHeader, FrameKind, Statistics, monotonic_ns,
 };
 
-use crate::flight::{InFlight, Slot};
+use crate::flight::{Given, InFlight, Slot};
+use crate::takeover::Duty;
 use crate::{Moment, Session, SubmitError, WhySkipped};
 
 /// A frame, as the pipeline knows it.
@@ -112,7 +113,7 @@ impl Session {
     ) -> Result<Ticket, SubmitError> {
         match submitted {
             Err(SubmitError::Skipped(why)) => Ok(Ticket {
-                session: self.id,
+                session: self.key,
                 asked: Err(why),
             }),
             submitted => submitted,
@@ -123,7 +124,11 @@ impl Session {
         if !self.started {
             return Err(SubmitError::NotStarted);
         }
-        if self.connection.knows_fault() {
+        // A daemon that has something to say has said so in the segment, where looking costs nothing.
+        if self.duty != Duty::Working || !self.link.is_up() || self.replies.noticed() {
+            self.attend();
+        }
+        if self.duty == Duty::Over {
             self.counters.skipped += 1;
             return Err(SubmitError::Skipped(WhySkipped::Fault));
         }
@@ -155,13 +160,20 @@ impl Session {
             applied: frame.applied,
             controls: frame.controls,
         };
-        let InFlight { seq, .. } = self.flight.published(frame.number, frame.deadline.as_ns());
+        let InFlight { seq, .. } = {
+            let given = match self.duty {
+                Duty::Working => Given::Once,
+                Duty::Awaited | Duty::Over => Given::NotYet,
+            };
+            let deadline_ns = frame.deadline.as_ns();
+            self.flight.published(frame.number, deadline_ns, given)
+        };
         let generation = self.replies.generation();
         self.forward
             .put(seq, generation, header, &context, statistics);
         self.unrung = Some(seq);
         Ticket {
-            session: self.id,
+            session: self.key,
             asked: Ok(seq),
         }
     }

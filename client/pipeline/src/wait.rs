@@ -2,11 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use coldshoe_frame::{Status, Waited, Waiting, monotonic_ns};
+use coldshoe_control::client::FaultReason;
+use coldshoe_frame::{SPURIOUS_WAKES, Status, Waited, Waiting, monotonic_ns};
 use coldshoe_isp::{Blocks, FormatTable};
 
-use crate::flight::InFlight;
+use crate::flight::{Given, InFlight};
 use crate::outcome::{Outcome, WhyHeld};
+use crate::takeover::Duty;
 use crate::watch::Watch;
 use crate::{Error, Session, Ticket};
 
@@ -14,38 +16,68 @@ impl Session {
     /// Waits for a frame's answer, at most to its deadline.
     pub fn wait(&mut self, ticket: Ticket) -> Outcome<'_> {
         self.ring();
-        let seq = match ticket.asked {
-            Ok(seq) if ticket.session == self.id => seq,
+        let id = match ticket.asked {
+            Ok(id) if ticket.session == self.key => id,
             Ok(_) => return self.held(WhyHeld::NotInFlight),
             Err(why) => {
                 let last = self.last.answer();
                 return Outcome::Skipped { why, last };
             }
         };
-        let Some(flying) = self.flight.land(seq) else {
-            return self.held(WhyHeld::NotInFlight);
+        let mut was_there = true;
+        let (flying, done) = loop {
+            // Another worker that takes over gives it another number.
+            let Some(flying) = self.flight.flying(id) else {
+                return self.held(WhyHeld::NotInFlight);
+            };
+            match self.duty {
+                _ if flying.given == Given::Lost => break (flying, false),
+                Duty::Working => {
+                    was_there = self.replies.is_done(flying.seq);
+                    let waited = self.sleep(flying.seq, flying.deadline_ns);
+                    self.counters.spurious_wakes += u64::from(waited.spurious);
+                    if !waited.done && waited.noticed && monotonic_ns() < flying.deadline_ns {
+                        self.await_news(flying.deadline_ns);
+                        continue;
+                    }
+                    self.noise(waited.spurious, flying.frame);
+                    break (flying, waited.done);
+                }
+                Duty::Awaited if monotonic_ns() < flying.deadline_ns => {
+                    self.await_news(flying.deadline_ns);
+                }
+                Duty::Awaited | Duty::Over => break (flying, false),
+            }
         };
-        // A worker that is known to be dead is not waited for.
-        let deadline = if self.connection.knows_fault() {
-            0
-        } else {
-            flying.deadline_ns
-        };
-        let was_there = self.replies.is_done(seq);
-        let Waited { done, spurious } = self.sleep(seq, deadline);
-        self.counters.spurious_wakes += u64::from(spurious);
+        self.flight.land(id);
         self.landed(was_there);
         if done {
             return self.accept(flying);
         }
         self.counters.missed += 1;
         self.flight.give_up(flying.seq);
-        let faulted = self.connection.fault().is_some();
-        self.held(if faulted {
-            WhyHeld::Fault
-        } else {
-            WhyHeld::Deadline
-        })
+        self.attend();
+        if flying.given == Given::Lost || self.duty != Duty::Working {
+            return self.held(WhyHeld::Fault);
+        }
+        self.missed(flying.frame, FaultReason::Deadline);
+        self.held(WhyHeld::Deadline)
+    }
+
+    /// Counts an answer that did not come or cannot be used, and speaks up when it is time.
+    fn missed(&mut self, frame: u64, reason: FaultReason) {
+        if self.duty == Duty::Working
+            && let Some(course) = self.ladder.missed(monotonic_ns())
+        {
+            self.report(self.generation, course, reason, frame);
+        }
+    }
+
+    fn noise(&mut self, spurious: u32, frame: u64) {
+        let noisy = spurious >= SPURIOUS_WAKES;
+        if let Some((course, reason)) = self.ladder.woken(noisy) {
+            self.report(self.generation, course, reason, frame);
+        }
     }
 
     /// Asks for what else is in flight, where somebody watches and what was asked for before does
@@ -79,10 +111,7 @@ impl Session {
             self.replies.spin(seq, until)
         });
         let waited = if spun {
-            Waited {
-                done: true,
-                spurious: 0,
-            }
+            Waited::AT_ONCE
         } else {
             self.replies.wait(seq, deadline_ns, &mut self.forward)
         };
@@ -140,7 +169,7 @@ impl Session {
     fn watch(&mut self) -> Result<&mut Watch, Error> {
         let watch = match self.watch.take() {
             Some(watch) => watch,
-            None => Watch::new(&self.bell, &self.connection)?,
+            None => Watch::new(&self.bell, self.link.socket())?,
         };
         Ok(self.watch.insert(watch))
     }
@@ -151,11 +180,12 @@ impl Session {
         let Ok(seq) = ticket.asked else {
             return false;
         };
-        let own = ticket.session == self.id;
+        let own = ticket.session == self.key;
         match own.then(|| self.flight.flying(seq)).flatten() {
             Some(flying) => {
-                !self.connection.knows_fault()
-                    && !self.replies.is_done(seq)
+                self.duty != Duty::Over
+                    && flying.given != Given::Lost
+                    && !self.replies.is_done(flying.seq)
                     && monotonic_ns() < flying.deadline_ns
             }
             None => false,
@@ -170,9 +200,16 @@ impl Session {
             self.forward.set_waiting(Waiting::Bell);
         }
         self.watch()?;
+        let news = match (&mut self.watch, self.link.socket()) {
+            (Some(watch), socket) => watch.hear(socket)?,
+            (None, _) => false,
+        };
+        if news || !self.link.is_up() {
+            self.attend();
+        }
         let Self {
             watch: Some(watch),
-            connection,
+            duty,
             flight,
             replies,
             ..
@@ -180,10 +217,10 @@ impl Session {
         else {
             return Ok(());
         };
-        watch.hear(connection)?;
         watch.listen()?;
-        let (now, over) = (monotonic_ns(), connection.knows_fault());
-        let tell = flight.tell(|f| over || replies.is_done(f.seq) || f.deadline_ns <= now);
+        let (now, over) = (monotonic_ns(), *duty == Duty::Over);
+        let over = |f: &InFlight| over || f.given == Given::Lost || f.deadline_ns <= now;
+        let tell = flight.tell(|f| over(f) || replies.is_done(f.seq));
         watch.alarm(tell, flight.next_deadline(now))
     }
 
@@ -193,11 +230,13 @@ impl Session {
             Some(Err(error)) => {
                 tracing::warn!(session = self.id, frame = flying.frame, %error, "reply rejected");
                 self.counters.rejected += 1;
+                self.missed(flying.frame, FaultReason::Protocol);
                 return self.held(WhyHeld::Protocol);
             }
             None => return self.held(WhyHeld::Deadline),
         };
         if reply.status == Status::ModuleError {
+            self.progressed(flying.frame);
             self.counters.module_errors += 1;
             return self.held(WhyHeld::ModuleError);
         }
@@ -211,8 +250,10 @@ impl Session {
                 "parameters rejected"
             );
             self.counters.rejected += 1;
+            self.missed(flying.frame, FaultReason::Protocol);
             return self.held(WhyHeld::Malformed);
         }
+        self.progressed(flying.frame);
         self.counters.refused_requests += u64::from(reply.refused.0);
         self.last.replace(
             flying.frame,
@@ -231,6 +272,12 @@ impl Session {
             Some(answer) => Outcome::Fresh(answer),
             // It has just been put there.
             None => self.held(WhyHeld::Protocol),
+        }
+    }
+
+    fn progressed(&mut self, frame: u64) {
+        if let Some(course) = self.ladder.answered(monotonic_ns()) {
+            self.report(self.generation, course, FaultReason::Unspecified, frame);
         }
     }
 

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use coldshoe_frame::Bell;
 
 use crate::Error;
-use crate::connection::Connection;
 
 /// So many rings that bring no answer are heard; with one more a worker that rings for fun is not
 /// listened to until a frame has its outcome.
@@ -26,10 +25,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(bell: &OwnedFd, connection: &Connection) -> Result<Self, Error> {
+    pub(crate) fn new(bell: &OwnedFd, daemon: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let bell = bell.try_clone().map_err(Error::Watch)?;
         Ok(Self {
-            bell: Bell::watch(bell, connection.as_fd()).map_err(failed)?,
+            bell: Bell::watch(bell, daemon).map_err(failed)?,
             rings: 0,
             told: false,
             #[cfg(feature = "tokio")]
@@ -37,16 +36,29 @@ impl Watch {
         })
     }
 
-    /// Takes note of what has been heard, so that it is not heard again.
-    pub(crate) fn hear(&mut self, connection: &mut Connection) -> Result<(), Error> {
-        // Who has said that the worker is gone has said all there is to say.
-        let daemon = (!connection.knows_fault()).then(|| connection.as_fd());
+    /// Watches another worker's bell from now on.
+    pub(crate) fn change_bell(&mut self, bell: &OwnedFd) -> Result<(), Error> {
+        let bell = bell.try_clone().map_err(Error::Watch)?;
+        self.rings = 0;
+        self.bell.change(bell).map_err(failed)
+    }
+
+    /// Watches another connection from now on.
+    pub(crate) fn add_daemon(&mut self, daemon: BorrowedFd<'_>) -> Result<(), Error> {
+        self.bell.add_other(daemon).map_err(failed)
+    }
+
+    /// Leaves a connection.
+    pub(crate) fn remove_daemon(&mut self, daemon: BorrowedFd<'_>) {
+        self.bell.remove_other(daemon);
+    }
+
+    /// Takes note of what has been heard, so that it is not heard again. Whether the daemon has
+    /// something to say.
+    pub(crate) fn hear(&mut self, daemon: Option<BorrowedFd<'_>>) -> Result<bool, Error> {
         let heard = self.bell.hear(daemon).map_err(failed)?;
         self.rings = self.rings.saturating_add(u32::from(heard.rung));
-        if heard.other {
-            connection.fault();
-        }
-        Ok(())
+        Ok(heard.other)
     }
 
     /// Asks to hear of the next answer. Answers that are there by now are not told: look for them

@@ -1,4 +1,4 @@
-//! cgroup v2: a group per session, with limits that the worker's own resource limits cannot say.
+//! cgroup v2: a group per worker, with limits that the worker's own resource limits cannot say.
 //!
 //! A daemon may only make groups where it was given a subtree of its own (`Delegate=` of systemd).
 //! Whether it was is looked at before anything is changed: it is not in the root group, whoever runs
@@ -126,12 +126,12 @@ impl Cgroups {
         Self { subtree }
     }
 
-    /// A group for a session, empty as yet. `None` without a subtree, or if the kernel refuses one
-    /// limit or the other: the session then leans on its resource limits.
-    pub(crate) fn for_session(&self, id: u64, limits: &Limits) -> Option<Cgroup> {
+    /// A group for a worker of a session, empty as yet. `None` without a subtree, or if the kernel
+    /// refuses one limit or the other: the worker then leans on its resource limits.
+    pub(crate) fn for_worker(&self, id: u64, generation: u32, limits: &Limits) -> Option<Cgroup> {
         let subtree = self.subtree.as_ref().ok()?;
         subtree
-            .group(&format!("{SESSION}{id}"), limits)
+            .group(&format!("{SESSION}{id}-{generation}"), limits)
             .map_err(|error| tracing::warn!(session = id, %error, "no cgroup for the session"))
             .ok()
     }
@@ -487,8 +487,8 @@ mod tests {
         // The probe of a plain tree is not empty; see `clear`.
         clear(&dir.join(PROBE));
         assert_eq!(read(&dir.join("coldshoed/cgroup.procs")).unwrap(), "4711");
-        let group = cgroups.for_session(7, &LIMITS).unwrap();
-        let path = dir.join("session-7");
+        let group = cgroups.for_worker(7, 2, &LIMITS).unwrap();
+        let path = dir.join("session-7-2");
         assert_eq!(cgroups.missing(Some(&group)), None);
         assert!(cgroups.missing(None).unwrap().contains("refused"));
         let limits = ["memory.max 700", "pids.max 3", "cpu.max 110000 100000"];
@@ -508,11 +508,11 @@ mod tests {
     fn a_group_that_is_not_empty_yet_is_removed_with_a_later_session() {
         let (_top, dir) = tree("memory pids cpu");
         let cgroups = cgroups(&dir);
-        drop(cgroups.for_session(1, &LIMITS).unwrap());
-        let path = dir.join("session-1");
+        drop(cgroups.for_worker(1, 1, &LIMITS).unwrap());
+        let path = dir.join("session-1-1");
         assert_eq!(read(&path.join("cgroup.kill")).unwrap(), "1");
         clear(&path);
-        let _other = cgroups.for_session(2, &LIMITS).unwrap();
+        let _other = cgroups.for_worker(2, 1, &LIMITS).unwrap();
         assert!(!path.exists());
     }
 
@@ -531,7 +531,7 @@ mod tests {
     fn a_controller_that_was_not_delegated_is_named() {
         let (_top, dir) = tree("memory pids");
         let cgroups = cgroups(&dir);
-        let group = cgroups.for_session(1, &LIMITS).unwrap();
+        let group = cgroups.for_worker(1, 1, &LIMITS).unwrap();
         let missing = cgroups.missing(Some(&group)).unwrap();
         assert!(missing.ends_with("without cpu.max"), "{missing}");
         assert_eq!(group.limits().len(), 2);
@@ -543,7 +543,7 @@ mod tests {
             let (_top, dir) = tree("memory pids cpu");
             change(&dir);
             let cgroups = cgroups(&dir);
-            assert!(cgroups.for_session(1, &LIMITS).is_none());
+            assert!(cgroups.for_worker(1, 1, &LIMITS).is_none());
             assert!(!dir.join(OWN).exists());
             cgroups.missing(None).unwrap()
         };
@@ -675,7 +675,7 @@ mod tests {
     #[test]
     fn real_limits_are_in_force_where_a_subtree_was_delegated() {
         let cgroups = Cgroups::discover();
-        let Some(group) = cgroups.for_session(1, &Limits::new(1 << 20, 0, 0, 0, 0)) else {
+        let Some(group) = cgroups.for_worker(1, 1, &Limits::new(1 << 20, 0, 0, 0, 0)) else {
             let why = cgroups.missing(None).unwrap_or_default();
             eprintln!("SKIPPED: no delegated cgroup: {why}");
             return;

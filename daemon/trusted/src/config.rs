@@ -1,11 +1,12 @@
 //! Where things are and how long they may take.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use coldshoe_jail::{Feature, Profile};
 
-use crate::CpuList;
+use crate::{CpuList, Patience};
 
 /// How long the daemon waits for what it does not do itself. Together, `find` and `load` are less
 /// than a client's patience, which is 10 s.
@@ -26,6 +27,32 @@ impl Default for Timeouts {
             load: Duration::from_secs(5),
             order: Duration::from_secs(2),
         }
+    }
+}
+
+/// A module that takes over where another one is quarantined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// For which camera; `None`: for every one that has none of its own.
+    pub camera: Option<String>,
+    /// Its name.
+    pub module: String,
+}
+
+impl FromStr for Fallback {
+    type Err = String;
+
+    /// `MODULE`, or `CAMERA=MODULE`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (camera, module) = match text.split_once('=') {
+            Some((camera, module)) => (Some(camera.to_owned()), module),
+            None => (None, text),
+        };
+        if module.is_empty() || camera.as_deref() == Some("") {
+            return Err("write MODULE, or CAMERA=MODULE".to_owned());
+        }
+        let module = module.to_owned();
+        Ok(Self { camera, module })
     }
 }
 
@@ -54,6 +81,10 @@ pub struct Config {
     pub disable_features: Vec<Feature>,
     /// Patience.
     pub timeouts: Timeouts,
+    /// How much failing is put up with.
+    pub patience: Patience,
+    /// Modules that take over where another one is quarantined: for a camera, or for all.
+    pub fallbacks: Vec<Fallback>,
     /// Sessions at a time, over all clients.
     pub max_sessions: usize,
     /// Clients at a time.
@@ -61,6 +92,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// The module that takes over on a camera.
+    pub(crate) fn fallback_for(&self, camera: &str) -> Option<&str> {
+        let of = |wanted: Option<&str>| {
+            let found = |fallback: &&Fallback| fallback.camera.as_deref() == wanted;
+            self.fallbacks.iter().find(found)
+        };
+        let fallback = of(Some(camera)).or_else(|| of(None));
+        fallback.map(|fallback| fallback.module.as_str())
+    }
+
     /// The directories of the installation that this program belongs to. In
     /// `PREFIX/libexec/coldshoe/coldshoed`, modules are in `PREFIX/lib/coldshoe/modules` and tuning
     /// files in `PREFIX/share/coldshoe/tuning`.
@@ -82,6 +123,8 @@ impl Config {
             reserved_cpus: CpuList::default(),
             disable_features: Vec::new(),
             timeouts: Timeouts::default(),
+            patience: Patience::default(),
+            fallbacks: Vec::new(),
             max_sessions: 64,
             max_clients: 64,
         })

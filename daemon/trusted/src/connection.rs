@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::server::Shared;
-use crate::session::{self, Opening, Order};
+use crate::session::{self, Client, Opening, Order};
 
 /// Answers that may wait for a client; one that reads none of them loses its connection.
 const OUTBOX: usize = 64;
@@ -26,6 +26,7 @@ const FEATURES: [&str; 0] = [];
 const SOFTWARE: &str = concat!("coldshoed ", env!("CARGO_PKG_VERSION"));
 
 /// A message for a client.
+#[derive(Debug)]
 pub(crate) struct Reply {
     serial: u32,
     body: Body,
@@ -41,6 +42,11 @@ impl Reply {
         }
     }
 
+    /// The same, in answer to a request.
+    pub(crate) fn to(self, serial: u32) -> Self {
+        Self { serial, ..self }
+    }
+
     /// Whether the client's side would take it; if not, what the client is told instead.
     pub(crate) fn check(&self) -> Result<(), Trouble> {
         let envelope = Envelope::new(self.serial, self.body.clone());
@@ -54,7 +60,7 @@ impl Reply {
 }
 
 /// Where a session leaves its answers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     replies: mpsc::Sender<Reply>,
     /// Told when the client must go because it reads nothing.
@@ -248,13 +254,18 @@ impl Connection {
             Body::Configure(client::Configure { session, .. })
             | Body::Start(client::Start { session })
             | Body::Stop(client::Stop { session })
-            | Body::Close(client::Close { session }) => self.order(session, Order { serial, body }),
+            | Body::Close(client::Close { session })
+            | Body::Report(client::Report { session, .. }) => {
+                self.order(session, Order { serial, body });
+            }
+            Body::List(client::List { topic, after }) => self.list(serial, topic, after),
+            Body::Release(client::Release { module }) => self.release(serial, &module),
             other => self.outbox.send(Reply::trouble(
                 serial,
                 Trouble::new(
                     ErrorCode::BadState,
                     format!("{} is out of place", other.kind()),
-                    "a client sends OpenSession, Configure, Start, Stop and Close",
+                    "a client sends OpenSession, Configure, Start, Stop, Report, Close, List and Release",
                     "install client library and daemon of the same release",
                 ),
             )),
@@ -262,36 +273,78 @@ impl Connection {
     }
 
     fn open(&mut self, serial: u32, request: OpenSession, fds: Vec<OwnedFd>) {
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let client = Client {
+            orders: receiver,
+            outbox: self.outbox.clone(),
+            serial,
+        };
+        let roster = &self.shared.context.roster;
+        let known = request.resume.as_ref();
+        let known = known.and_then(|resume| roster.by_token(&resume.token));
+        let client = match known {
+            // It goes on with what it has; the memory that came along is the same.
+            Some((id, comers)) => match comers.try_send(client) {
+                Ok(()) => {
+                    self.sessions.insert(id, orders);
+                    return;
+                }
+                // It has just ended.
+                Err(error) => error.into_inner(),
+            },
+            None => client,
+        };
         let permit = match self.shared.session_permit() {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };
         let id = self.shared.next_session();
-        let (orders, receiver) = mpsc::channel(ORDERS);
         self.sessions.insert(id, orders);
-        let (context, outbox) = (Arc::clone(&self.shared.context), self.outbox.clone());
+        let context = Arc::clone(&self.shared.context);
         let opening = Opening {
             id,
-            serial,
             request,
             fds,
             permit,
         };
         self.tasks.spawn(async move {
-            session::run(context, opening, receiver, outbox).await;
+            session::run(context, opening, client).await;
             id
         });
+    }
+
+    fn list(&self, serial: u32, topic: i32, after: u64) {
+        let context = &self.shared.context;
+        let mut listing = client::Listing::default();
+        match client::Topic::try_from(topic) {
+            Ok(client::Topic::Sessions) => listing.sessions = context.roster.after(after),
+            Ok(client::Topic::Faults) => listing.faults = context.history.faults(after),
+            _ => listing.quarantined = context.history.quarantined(),
+        }
+        self.outbox.send(Reply::new(serial, listing, Vec::new()));
+    }
+
+    fn release(&self, serial: u32, module: &str) {
+        let known = self.shared.context.history.release(module);
+        tracing::info!(module, known, "released");
+        let done = client::Done { session: 0 };
+        self.outbox.send(Reply::new(serial, done, Vec::new()));
     }
 
     fn order(&mut self, session: u64, order: Order) {
         let serial = order.serial;
         let Some(orders) = self.sessions.get(&session) else {
+            if serial == 0 {
+                return;
+            }
             return self
                 .outbox
                 .send(Reply::trouble(serial, no_session(session)));
         };
         let trouble = match orders.try_send(order) {
             Ok(()) => return,
+            // A report: nobody waits for an answer.
+            Err(_) if serial == 0 => return,
             Err(mpsc::error::TrySendError::Closed(_)) => no_session(session),
             Err(mpsc::error::TrySendError::Full(_)) => Trouble::new(
                 ErrorCode::Limit,

@@ -12,6 +12,8 @@ use crate::gate::{Broken, Kind};
 pub(crate) struct Fault {
     pub(crate) reason: FaultReason,
     pub(crate) trouble: Trouble,
+    /// The daemon has seen it itself, and not only heard of it.
+    pub(crate) witnessed: bool,
 }
 
 impl Fault {
@@ -22,7 +24,52 @@ impl Fault {
         remedy: impl AsRef<str>,
     ) -> Self {
         let trouble = Trouble::new(ErrorCode::ModuleFailed, what, why, remedy);
-        Self { reason, trouble }
+        Self {
+            reason,
+            trouble,
+            witnessed: true,
+        }
+    }
+
+    /// A verb or a step that failed where a worker could not do without.
+    pub(crate) fn refused(trouble: Trouble) -> Self {
+        Self {
+            reason: FaultReason::Load,
+            trouble,
+            witnessed: true,
+        }
+    }
+
+    /// The pipeline says that no answers come.
+    pub(crate) fn stalled(module: &str, frame: u64) -> Self {
+        let fault = Self::new(
+            FaultReason::Deadline,
+            format!("module {module:?} hangs in a frame"),
+            format!(
+                "its pipeline has missed every answer up to frame {frame}; its worker was killed"
+            ),
+            "report this to the module's author, or give its frames more time",
+        );
+        Self {
+            witnessed: false,
+            ..fault
+        }
+    }
+
+    /// The pipeline says that answers cannot be used.
+    pub(crate) fn unusable(module: &str, frame: u64) -> Self {
+        let fault = Self::new(
+            FaultReason::Protocol,
+            format!("the answers of module {module:?} cannot be used"),
+            format!(
+                "its pipeline has refused every answer up to frame {frame}; its worker was killed"
+            ),
+            "see the pipeline's log, and report this to the module's author",
+        );
+        Self {
+            witnessed: false,
+            ..fault
+        }
     }
 
     /// The worker tried what its jail forbids, or the daemon lost hold of its gate.

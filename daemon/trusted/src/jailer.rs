@@ -39,6 +39,8 @@ pub(crate) struct Jailer {
     pub(crate) timeouts: Timeouts,
     pub(crate) shortfall: Shortfall,
     pub(crate) wake: Wake,
+    /// Whether sessions may have a second worker ready.
+    pub(crate) standby: bool,
     pub(crate) processors: Processors,
 }
 
@@ -99,6 +101,7 @@ impl Jailer {
             timeouts: config.timeouts,
             shortfall,
             wake: profile.wake(),
+            standby: profile.standby(),
             processors,
         })
     }

@@ -2,8 +2,10 @@
 //! watches. It never sits in the frame path.
 //!
 //! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
-//! `session` owns one camera × module; `worker` is the process behind it, found by `registry`,
-//! given its `tuning`, and described by `report`. `jailer` knows what the kernel can do, `launch`
+//! `session` owns one camera × module. Its `brief` is what its workers work on, found by `registry`
+//! and given its `tuning`; one of them is `live`, a `worker` with its return segment and its
+//! `report`, and a `successor` may stand by. `supervision` says what follows when one fails, `states`
+//! what the next goes on from, `history` remembers it, and the `roster` lists who is there. `jailer` knows what the kernel can do, `launch`
 //! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
 //! `profile_file`.
 //!
@@ -11,6 +13,7 @@
 //! once, `elf` has a first look at them, `trust` decides and remembers in the `trust_file`.
 #![forbid(unsafe_code)]
 
+mod brief;
 mod cgroup;
 mod channel;
 mod config;
@@ -20,9 +23,12 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod history;
 mod identity;
 mod jailer;
+mod keep;
 mod launch;
+mod live;
 mod module_log;
 mod place;
 mod private_group;
@@ -30,16 +36,21 @@ mod processors;
 mod profile_file;
 mod registry;
 mod report;
+mod roster;
 mod server;
 mod session;
+mod states;
+mod successor;
+mod supervision;
 mod trust;
 mod trust_file;
 mod tuning;
 mod worker;
 
 pub use cgroup::cgroup_limits;
-pub use config::{Config, Timeouts};
+pub use config::{Config, Fallback, Timeouts};
 pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
 pub use profile_file::{ProfileFileError, profile};
 pub use server::{ServeError, Server};
+pub use supervision::Patience;

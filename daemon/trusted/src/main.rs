@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use coldshoed::{Config, CpuList, Server};
+use coldshoed::{Config, CpuList, Fallback, Patience, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -48,6 +48,20 @@ struct Options {
     /// each: 2,4-7; keep other programs off them, too
     #[arg(long, value_name = "LIST")]
     reserve_cpus: Option<CpuList>,
+    /// Module that takes over where another one failed too often: for all cameras, or for one; may be
+    /// given several times
+    #[arg(long = "fallback", value_name = "[CAMERA=]MODULE")]
+    fallbacks: Vec<Fallback>,
+    /// Faults of a session within --fault-window after which its module is quarantined
+    #[arg(long, value_name = "N", default_value_t = Patience::default().faults,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    max_faults: u32,
+    /// Seconds in which --max-faults are too many
+    #[arg(long, value_name = "SECONDS", default_value_t = Patience::default().window.as_secs())]
+    fault_window: u64,
+    /// Longest pause before a worker that keeps failing is replaced again, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    max_pause: u64,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
     #[arg(long)]
     stop_at_eof: bool,
@@ -86,6 +100,10 @@ fn serve(options: Options) -> anyhow::Result<()> {
     }
     config.profile = coldshoed::profile(&options.profile).map_err(told)?;
     config.reserved_cpus = options.reserve_cpus.unwrap_or_default();
+    config.fallbacks = options.fallbacks;
+    config.patience.faults = options.max_faults;
+    config.patience.window = Duration::from_secs(options.fault_window);
+    config.patience.longest_pause = Duration::from_millis(options.max_pause);
     if let Some(worker) = options.worker {
         config.worker = worker;
     }

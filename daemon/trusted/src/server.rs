@@ -21,7 +21,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroups;
+use crate::history::History;
 use crate::jailer::Jailer;
+use crate::place::{Place, PlaceError};
 use crate::registry::Registry;
 use crate::session::Context;
 use crate::trust::TrustStore;
@@ -156,8 +158,12 @@ impl Server {
         let lock = lock(&dir)?;
         let path = dir.join(SOCKET);
         let socket = bound(&path)?;
+        let (registry, history, state) = state(&config)?;
+        tokio::spawn(Arc::clone(&history).keep(state));
         let context = Context {
-            registry: registry(&config)?,
+            registry,
+            history,
+            roster: Arc::default(),
             jailer: Jailer::new(&config)?,
             cgroups: Cgroups::discover(),
             config,
@@ -237,20 +243,25 @@ impl Server {
     }
 }
 
-fn registry(config: &Config) -> Result<Registry, ServeError> {
+/// What the state directory holds: trust, and the history of faults.
+fn state(config: &Config) -> Result<(Registry, Arc<History>, Place), ServeError> {
     let dir = config.state_dir.as_deref().ok_or(ServeError::NoStateDir)?;
     let own = rustix::process::geteuid();
-    let trust = TrustStore::open(dir, own).map_err(|error| ServeError::State {
+    let unusable = |error: PlaceError| ServeError::State {
         dir: dir.to_owned(),
         why: error.to_string(),
         remedy: error.remedy(),
-    })?;
-    Ok(Registry::new(
+    };
+    let trust = TrustStore::open(dir, own).map_err(unusable)?;
+    let place = Place::open(dir, own).map_err(unusable)?;
+    let registry = Registry::new(
         &config.module_dirs,
         &config.installed_module_dirs,
         trust,
         own,
-    ))
+    );
+    let history = History::open(dir, own, config.patience.sessions);
+    Ok((registry, Arc::new(history), place))
 }
 
 /// The runtime directory, mode 0700 and ours.

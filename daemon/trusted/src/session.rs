@@ -1,31 +1,35 @@
-//! A session: one camera × one module, from OpenSession to Close. Each runs as a task of its own,
-//! so that a module that hangs holds up nobody else.
+//! A session: one camera × module, from OpenSession to Close. Each runs as a task of its own, so that
+//! a module that hangs or fails touches nobody else.
+//!
+//! Its [`State`] says how it does. What the pipeline has asked for, its [`Stage`], is kept apart:
+//! whatever becomes of a worker, its successor is brought there.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{
-    self, Body, Close, Confinement, Done, ErrorCode, ModuleInfo, OpenSession, SessionOpened,
+    Body, Close, Course, Done, ErrorCode, FaultReason, OpenSession, Report, Sensor, SessionInfo,
+    SessionOpened, SessionState, WorkerReplaced,
 };
-use coldshoe_control::worker;
-use coldshoe_frame::{Geometry, Nudge, SegmentError, create_return, verify_buffer, verify_forward};
 use coldshoe_jail::Wake;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::Config;
-use crate::cgroup::{Cgroup, Cgroups, Limits};
+use crate::brief::{Brief, Memory, Permit};
+use crate::cgroup::Cgroups;
 use crate::connection::{Outbox, Reply};
 use crate::fault::Fault;
+use crate::history::{History, Whose, name_of};
 use crate::jailer::Jailer;
-use crate::registry::{Module, Registry};
-use crate::report::{self, Known};
-use crate::tuning::{self, Tuning};
-use crate::worker::{Job, Refusal, Worker};
-
-/// The first worker of a session.
-const FIRST_GENERATION: u32 = 1;
+use crate::live::Live;
+use crate::registry::Registry;
+use crate::roster::{Place, Roster, Token};
+use crate::states::States;
+use crate::successor::{News, Successor};
+use crate::supervision::{Supervision, Verdict};
+use crate::worker::Refusal;
 
 /// What every session needs of the daemon.
 pub(crate) struct Context {
@@ -33,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) jailer: Jailer,
     pub(crate) cgroups: Cgroups,
+    pub(crate) history: Arc<History>,
+    pub(crate) roster: Arc<Roster>,
 }
 
 /// An order of the client.
@@ -41,458 +47,812 @@ pub(crate) struct Order {
     pub(crate) body: Body,
 }
 
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Opened,
-    Configured,
-    Running,
+/// Who gives orders, and gets answers.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) outbox: Outbox,
+    /// Serial of the request that it came with.
+    pub(crate) serial: u32,
 }
-
-/// One of the sessions that the daemon has to give, held by whatever works for it.
-type Permit = Arc<OwnedSemaphorePermit>;
 
 /// A request for a session, on its way.
 pub(crate) struct Opening {
     pub(crate) id: u64,
-    pub(crate) serial: u32,
     pub(crate) request: OpenSession,
-    /// The forward segment, then the buffers.
+    /// The forward segment, then the buffers; the last return segment, if the session is resumed.
     pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// Opens a session and serves it until it is closed, its client goes away, or its worker fails.
-pub(crate) async fn run(
-    context: Arc<Context>,
-    opening: Opening,
-    mut orders: mpsc::Receiver<Order>,
-    outbox: Outbox,
-) {
-    let Opening {
-        id,
-        serial,
-        request,
-        fds,
-        permit,
-    } = opening;
-    let permit = Arc::new(permit);
-    let opened = tokio::select! {
-        opened = open(id, &context, &request, fds, &permit) => opened,
-        // The client has gone: dropping the launch kills what was started.
+/// How a session does.
+enum State {
+    /// Its first worker is on its way.
+    Loading,
+    Running(Box<Live>),
+    /// The pipeline missed several answers in a row.
+    Degraded(Box<Live>),
+    /// The last worker failed, and another one is on its way.
+    Replacing(Gap),
+    /// The module failed too often, and nothing stands in for it.
+    Quarantined,
+    /// It is over.
+    Closed,
+}
+
+/// The time without a worker.
+struct Gap {
+    since: Instant,
+    /// Number of the fault that began it.
+    fault: u64,
+}
+
+/// What the pipeline has asked for.
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
+    Opened,
+    Configured(Sensor),
+    Streaming(Sensor),
+}
+
+impl Stage {
+    fn sensor(&self) -> Option<&Sensor> {
+        match self {
+            Self::Opened => None,
+            Self::Configured(sensor) | Self::Streaming(sensor) => Some(sensor),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Configured(_) => "configured",
+            Self::Streaming(_) => "running",
+        }
+    }
+}
+
+/// Opens a session and serves it until it is closed or its client goes away.
+pub(crate) async fn run(context: Arc<Context>, opening: Opening, client: Client) {
+    let (id, permit) = (opening.id, Arc::new(opening.permit));
+    let (serial, outbox) = (client.serial, client.outbox.clone());
+    let prepared = prepare(&context, id, opening.request, opening.fds, &permit);
+    let prepared = tokio::select! {
+        prepared = prepared => prepared,
         () = outbox.closed() => return,
     };
-    let module = request.module;
-    let opened = match opened {
-        Ok(opened) => opened,
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
         Err(trouble) => {
             tracing::warn!(session = id, "{trouble}");
             drop(permit);
             return outbox.send(Reply::trouble(serial, trouble));
         }
     };
-    let Opened {
-        worker,
-        answer,
-        fds,
-    } = opened;
-    let reply = Reply::new(serial, answer, fds);
-    if let Err(trouble) = reply.check() {
-        // A session that its client never hears of would have no end.
-        tracing::error!(session = id, module, "{trouble}");
-        worker.end().await;
-        drop(permit);
-        return outbox.send(Reply::trouble(serial, trouble));
-    }
-    let (camera, pid) = (request.camera, worker.pid());
-    tracing::info!(session = id, module, camera, worker = pid, "session opened");
-    outbox.send(reply);
-    let mut session = Session {
-        id,
-        module,
-        worker,
-        state: State::Opened,
+    let session = Session::new(context, prepared, client, permit);
+    session.serve().await;
+}
+
+/// What is known of a session before its first worker is there.
+struct Prepared {
+    brief: Arc<Brief>,
+    /// Another module works in place of the one that was asked for.
+    stands_in: bool,
+    stage: Stage,
+    states: States,
+    generation: u32,
+}
+
+async fn prepare(
+    context: &Arc<Context>,
+    id: u64,
+    mut request: OpenSession,
+    mut fds: Vec<OwnedFd>,
+    permit: &Permit,
+) -> Result<Prepared, Trouble> {
+    context.jailer.admit()?;
+    let resume = request.resume.take();
+    let last_replies = resume.is_some().then(|| fds.pop()).flatten();
+    let memory = Arc::new(Memory::new(&request, fds)?);
+    let asked = request.module.clone();
+    let (name, stands_in) = match context.history.admit(&asked) {
+        Ok(()) => (asked, false),
+        Err(trouble) => (stand_in(context, &request).ok_or(trouble)?, true),
     };
-    let end = session.serve(&mut orders, &outbox).await;
-    session.worker.end().await;
-    // Whoever hears of the end may open the next session at once.
-    drop(permit);
-    match end {
-        End::Closed(serial) => outbox.send(Reply::done(serial, id)),
-        End::ClientGone => {}
-        End::Fault(fault) => {
-            tracing::error!(session = id, module = session.module, "{}", fault.trouble);
-            outbox.send(Reply::fault(id, fault));
+    // What another module saved is of no use, and neither is what cannot be read.
+    let custody = last_replies.filter(|_| !stands_in).and_then(|fd| {
+        use std::os::fd::AsFd;
+        coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok()
+    });
+    let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
+    let brief = Brief::find(id, context, request, &name, memory, permit).await?;
+    let (stage, generation) = match resume {
+        None => (Stage::Opened, 0),
+        Some(resume) => {
+            let stage = match resume.sensor {
+                None => Stage::Opened,
+                Some(sensor) if resume.started => Stage::Streaming(sensor),
+                Some(sensor) => Stage::Configured(sensor),
+            };
+            (stage, resume.generation)
         }
-    }
-    tracing::info!(session = id, "session closed");
+    };
+    Ok(Prepared {
+        brief: Arc::new(brief),
+        stands_in,
+        stage,
+        states,
+        generation,
+    })
+}
+
+/// The module that takes over from the one that a session was opened with, if there is one that may.
+fn stand_in(context: &Context, request: &OpenSession) -> Option<String> {
+    let name = context.config.fallback_for(&request.camera)?;
+    let other = name != request.module && context.history.admit(name).is_ok();
+    other.then(|| name.to_owned())
 }
 
 struct Session {
     id: u64,
-    module: String,
-    worker: Worker,
+    context: Arc<Context>,
+    client: Client,
+    /// Who comes to take the client's place.
+    comers: mpsc::Receiver<Client>,
+    permit: Permit,
+    place: Place,
+    token: Token,
+    brief: Arc<Brief>,
+    stands_in: bool,
     state: State,
+    stage: Stage,
+    successor: Successor,
+    /// Of the last worker that was made, or is being made.
+    generation: u32,
+    states: States,
+    supervision: Supervision,
+    releases: watch::Receiver<u64>,
+    faults: u32,
+    /// Standbys in a row that did not last.
+    lost_standbys: u32,
 }
 
-enum End {
-    Closed(u32),
-    ClientGone,
+/// What happens to a session.
+enum Event {
+    Order(Option<Order>),
+    Comer(Client),
     Fault(Fault),
+    Successor(News),
+    Released,
 }
 
 impl Session {
-    async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>, outbox: &Outbox) -> End {
+    fn new(context: Arc<Context>, prepared: Prepared, client: Client, permit: Permit) -> Self {
+        let Prepared {
+            brief,
+            stands_in,
+            stage,
+            states,
+            generation,
+        } = prepared;
+        let token: Token = rand::random();
+        let (taking, comers) = mpsc::channel(1);
+        let info = SessionInfo {
+            session: brief.id,
+            module: brief.request.module.clone(),
+            camera: brief.request.camera.clone(),
+            state: SessionState::Loading.into(),
+            ..SessionInfo::default()
+        };
+        let mut session = Self {
+            id: brief.id,
+            place: context.roster.enter(info, token, taking),
+            releases: context.history.releases(),
+            supervision: Supervision::new(context.config.patience),
+            context,
+            client,
+            comers,
+            permit,
+            token,
+            brief,
+            stands_in,
+            state: State::Loading,
+            stage,
+            successor: Successor::None,
+            generation,
+            states,
+            faults: 0,
+            lost_standbys: 0,
+        };
+        session.make_successor(Duration::ZERO);
+        session
+    }
+
+    async fn serve(mut self) {
         loop {
-            let order = tokio::select! {
-                order = orders.recv() => order,
-                fault = self.worker.fault() => return End::Fault(fault),
-            };
-            let Some(Order { serial, body }) = order else {
-                return End::ClientGone;
-            };
-            if let Body::Close(Close { .. }) = body {
-                return End::Closed(serial);
+            self.tell_roster();
+            if matches!(self.state, State::Closed) {
+                break;
             }
-            let followed = tokio::select! {
-                followed = self.follow(body) => followed,
-                // Nobody waits for the verb any more, and it may hang.
-                () = outbox.closed() => return End::ClientGone,
-            };
-            match followed {
-                Ok(()) => outbox.send(Reply::done(serial, self.id)),
-                Err(Refusal::Verb(trouble)) => {
-                    tracing::warn!(session = self.id, module = self.module, "{trouble}");
-                    outbox.send(Reply::trouble(serial, trouble));
+            match self.next().await {
+                Event::Order(Some(order)) => self.follow(order).await,
+                Event::Order(None) => self.close().await,
+                Event::Comer(client) => self.take(client),
+                Event::Fault(fault) => {
+                    if let Some(live) = self.off_duty() {
+                        self.fail(live, fault).await;
+                    }
                 }
-                Err(Refusal::Fault(fault)) => {
-                    outbox.send(Reply::trouble(serial, fault.trouble.clone()));
-                    return End::Fault(fault);
+                Event::Successor(News::Made(Ok(live))) => self.made(live).await,
+                Event::Successor(News::Made(Err(refusal))) => self.not_made(refusal).await,
+                Event::Successor(News::Lost(fault)) => self.standby_lost(&fault).await,
+                Event::Released => self.released(),
+            }
+        }
+        drop(self.permit);
+        tracing::info!(session = self.id, "session closed");
+    }
+
+    async fn next(&mut self) -> Event {
+        let quarantined = matches!(self.state, State::Quarantined);
+        tokio::select! {
+            biased;
+            fault = on_duty(&mut self.state) => Event::Fault(fault),
+            Some(client) = self.comers.recv() => Event::Comer(client),
+            order = self.client.orders.recv() => Event::Order(order),
+            // Nobody is left to work for.
+            () = self.client.outbox.closed() => Event::Order(None),
+            news = self.successor.news() => Event::Successor(news),
+            Ok(()) = self.releases.changed(), if quarantined => Event::Released,
+        }
+    }
+
+    fn tell_roster(&self) {
+        let live = match &self.state {
+            State::Running(live) | State::Degraded(live) => Some(live),
+            _ => None,
+        };
+        self.place.update(|info| {
+            info.state = self.state.on_the_wire().into();
+            info.generation = live.map_or(0, |live| live.generation);
+            info.worker_pid = live.map_or(0, |live| live.worker.pid().unsigned_abs());
+            info.standby = self.successor.is_ready();
+            info.faults = self.faults;
+            info.stand_in = match self.stands_in {
+                true => self.brief.module.name.clone(),
+                false => String::new(),
+            };
+        });
+    }
+
+    /// Takes the worker that is on duty off it.
+    fn off_duty(&mut self) -> Option<Box<Live>> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Running(live) | State::Degraded(live) => Some(live),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        self.successor = Successor::None;
+        if let Some(live) = self.off_duty() {
+            live.worker.end().await;
+        }
+        self.state = State::Closed;
+    }
+
+    /// Another client takes the place of one whose connection is gone.
+    fn take(&mut self, client: Client) {
+        let serial = client.serial;
+        self.client = client;
+        match &self.state {
+            State::Running(live) | State::Degraded(live) => match self.opened(live) {
+                Ok(reply) => {
+                    tracing::info!(session = self.id, "session resumed");
+                    self.client.outbox.send(reply.to(serial));
+                }
+                Err(trouble) => self.client.outbox.send(Reply::trouble(serial, trouble)),
+            },
+            // It is told of the next worker when that is there.
+            _ => {}
+        }
+    }
+
+    // Orders.
+
+    async fn follow(&mut self, Order { serial, body }: Order) {
+        match body {
+            Body::Close(Close { .. }) => {
+                self.close().await;
+                self.client.outbox.send(Reply::done(serial, self.id));
+            }
+            Body::Report(report) => self.hear(&report).await,
+            order => {
+                let outbox = self.client.outbox.clone();
+                tokio::select! {
+                    () = self.carry_out(serial, order) => {}
+                    // Nobody waits for the verb any more, and it may hang.
+                    () = outbox.closed() => {}
                 }
             }
         }
     }
 
-    async fn follow(&mut self, order: Body) -> Result<(), Refusal> {
-        let running = self.state == State::Running;
-        let (order, next) = match (order, self.state) {
-            (Body::Configure(order), State::Opened | State::Configured) => {
-                let sensor = order.sensor;
-                (
-                    worker::Body::from(worker::Configure { sensor }),
-                    State::Configured,
-                )
+    async fn carry_out(&mut self, serial: u32, order: Body) {
+        let (verb, next) = match (order, &self.stage) {
+            (Body::Configure(order), Stage::Opened | Stage::Configured(_)) => {
+                let sensor = order.sensor.unwrap_or_default();
+                (Verb::Configure, Stage::Configured(sensor))
             }
-            (Body::Start(_), State::Configured) => (worker::Start {}.into(), State::Running),
-            (Body::Stop(_), State::Running) => (worker::Stop {}.into(), State::Configured),
-            (order, state) => return Err(Refusal::Verb(self.out_of_place(&order, state))),
+            (Body::Start(_), Stage::Configured(sensor)) => {
+                (Verb::Start, Stage::Streaming(sensor.clone()))
+            }
+            (Body::Stop(_), Stage::Streaming(sensor)) => {
+                (Verb::Stop, Stage::Configured(sensor.clone()))
+            }
+            (order, stage) => {
+                let trouble = self.out_of_place(order.kind(), stage);
+                tracing::warn!(session = self.id, "{trouble}");
+                return self.client.outbox.send(Reply::trouble(serial, trouble));
+            }
         };
-        let stops = matches!(order, worker::Body::Stop(_));
-        let result = self.worker.order(order, running).await;
+        let done = match &mut self.state {
+            State::Running(live) | State::Degraded(live) => match (verb, &next) {
+                (Verb::Configure, Stage::Configured(sensor)) => {
+                    live.configure(sensor.clone()).await
+                }
+                (Verb::Start, _) => live.start(None).await.map(drop),
+                (_, _) => live.stop().await,
+            },
+            // The next worker is brought there when it comes.
+            _ => Ok(()),
+        };
         // A module whose stop() fails has stopped all the same: no more frames are taken.
-        if result.is_ok() || stops {
-            self.state = next;
+        if done.is_ok() || verb == Verb::Stop {
+            self.stage = next;
         }
-        result
+        match done {
+            Ok(()) => {
+                if verb == Verb::Configure {
+                    self.renew_standby();
+                }
+                self.client.outbox.send(Reply::done(serial, self.id));
+            }
+            Err(Refusal::Verb(trouble)) => {
+                tracing::warn!(
+                    session = self.id,
+                    module = self.brief.module.name,
+                    "{trouble}"
+                );
+                self.client.outbox.send(Reply::trouble(serial, trouble));
+            }
+            Err(Refusal::Fault(fault)) => {
+                let told = fault.trouble.clone();
+                self.client.outbox.send(Reply::trouble(serial, told));
+                if let Some(live) = self.off_duty() {
+                    self.fail(live, fault).await;
+                }
+            }
+        }
     }
 
-    fn out_of_place(&self, order: &Body, state: State) -> Trouble {
-        let state = match state {
-            State::Opened => "opened",
-            State::Configured => "configured",
-            State::Running => "running",
-        };
+    fn out_of_place(&self, order: &str, stage: &Stage) -> Trouble {
         Trouble::new(
             ErrorCode::BadState,
-            format!("{} is out of place", order.kind()),
-            format!("session {} is {state}", self.id),
+            format!("{order} is out of place"),
+            format!("session {} is {}", self.id, stage.name()),
             "the order is Configure, Start, Stop; Close goes at any time",
         )
     }
-}
 
-/// A loaded module, and what its client is told and given.
-struct Opened {
-    worker: Worker,
-    answer: SessionOpened,
-    fds: Vec<OwnedFd>,
-}
-
-/// Everything between the request and a loaded module.
-async fn open(
-    id: u64,
-    context: &Arc<Context>,
-    request: &OpenSession,
-    fds: Vec<OwnedFd>,
-    permit: &Permit,
-) -> Result<Opened, Trouble> {
-    context.jailer.admit()?;
-    let Some((forward, buffers)) = fds.split_first() else {
-        return Err(argument(&request.camera, "no forward segment came with it"));
-    };
-    let (module, tuning) = find(context, request, permit).await?;
-    let geometry = Geometry::new(
-        request.slots,
-        request.stats_capacity,
-        request.params_capacity,
-    )
-    .map_err(|error| argument(&request.camera, error))?;
-    verify_forward(forward.as_fd(), &geometry).map_err(bad_segment)?;
-    for (index, buffer) in buffers.iter().enumerate() {
-        verify_buffer(buffer.as_fd())
-            .map_err(|error| bad_memory(&format!("buffer {index}"), error))?;
-    }
-    let nudge = Nudge::map(forward.as_fd(), &geometry).map_err(bad_segment)?;
-    let replies = create_return(&geometry).map_err(bad_segment)?;
-    let wants_processor = context.jailer.wake == Wake::Predictive;
-    let processor = wants_processor.then(|| context.jailer.processors.lease());
-    let processor = processor.flatten();
-    let wake = match &processor {
-        Some(_) => client::Wake::Predictive,
-        None => client::Wake::Sleep,
-    };
-    let assignment = assignment(id, context, request, &module, tuning.as_ref(), wake);
-    let mut fds = vec![forward.as_fd(), replies.as_fd(), module.content.as_fd()];
-    fds.extend(tuning.iter().map(|tuning| tuning.content.as_fd()));
-    fds.extend(buffers.iter().map(AsFd::as_fd));
-    let job = Job {
-        module: &request.module,
-        assignment,
-        fds,
-        nudge,
-        cgroup: cgroup(id, context, &module, &geometry),
-        processor,
-    };
-    let mut worker = match Worker::launch(&context.jailer, job).await {
-        Ok(worker) => worker,
-        Err(Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) => {
-            return Err(with_tuning(trouble, tuning.as_ref()));
+    /// The pipeline says how its frames go.
+    async fn hear(&mut self, report: &Report) {
+        let current = match &self.state {
+            State::Running(live) | State::Degraded(live) => live.generation == report.generation,
+            _ => false,
+        };
+        // Of another worker's time.
+        if !current {
+            return;
         }
-    };
-    let memory = [
-        ("forward segment", forward.as_fd()),
-        ("return segment", replies.as_fd()),
-        ("module", module.content.as_fd()),
-    ];
-    let known = Known {
-        jailer: &context.jailer,
-        pid: worker.pid(),
-        namespaces: worker.namespaces(),
-        memory: &memory,
-        cgroup: worker.cgroup().map_or(&[], Cgroup::limits),
-        no_cgroup: context.cgroups.missing(worker.cgroup()),
-        processor: wants_processor.then_some(worker.processor()),
-    };
-    let verdict = if worker.about().threads && context.jailer.threads == 0 {
-        Err(needs_threads(&request.module, &context.jailer.profile))
-    } else {
-        report::confinement(&known).map_err(|why| not_confined(&request.module, why))
-    };
-    let confinement = match verdict {
-        Ok(confinement) => confinement,
-        Err(trouble) => {
-            // One that has ended is not confined, but that is not what there is to say.
-            let fault = worker.gone().await;
-            worker.end().await;
-            return Err(fault.map_or(trouble, |fault| fault.trouble));
-        }
-    };
-    let share = |fd: BorrowedFd<'_>| {
-        fd.try_clone_to_owned().map_err(|error| {
-            Trouble::new(
-                ErrorCode::Internal,
-                "no descriptor left",
-                error.to_string(),
-                "close sessions",
-            )
-        })
-    };
-    let fds = vec![replies, share(worker.pidfd())?, share(worker.bell())?];
-    let answer = answer(id, context, &worker, &module, confinement, wake);
-    Ok(Opened {
-        worker,
-        answer,
-        fds,
-    })
-}
-
-/// Where the worker is put, if this daemon has a place for it.
-fn cgroup(id: u64, context: &Context, module: &Module, geometry: &Geometry) -> Option<Cgroup> {
-    let segments = geometry.forward_len().saturating_add(geometry.return_len());
-    let limits = context.config.profile.limits();
-    let limits = Limits::new(
-        limits.data,
-        limits.stack,
-        limits.threads.into(),
-        module.size,
-        segments as u64,
-    );
-    context.cgroups.for_session(id, &limits)
-}
-
-/// Reads, hashes and looks at the module, and reads its tuning file; on a thread that may wait for
-/// a disk, and that nothing can stop: it holds on to the permit for as long as it reads, whatever
-/// becomes of the client, so that there are never more such threads than sessions.
-async fn find(
-    context: &Arc<Context>,
-    request: &OpenSession,
-    permit: &Permit,
-) -> Result<(Module, Option<Tuning>), Trouble> {
-    let limit = context.config.timeouts.find;
-    let (context, permit) = (Arc::clone(context), Arc::clone(permit));
-    let (name, camera) = (request.module.clone(), request.camera.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let module = context.registry.find(&name)?;
-        let tuning = tuning::find(&context.config.tuning_dirs, &name, &camera)?;
-        Ok((module, tuning))
-    });
-    match timeout(limit, reading).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => Err(Trouble::new(
-            ErrorCode::Internal,
-            "the module was not looked at",
-            error.to_string(),
-            "see the daemon's log, and report this",
-        )),
-        Err(_) => Err(Trouble::new(
-            ErrorCode::ModuleRefused,
-            format!("module {:?} cannot be read in time", request.module),
-            format!(
-                "finding, reading and hashing it takes longer than {} ms",
-                limit.as_millis()
-            ),
-            "see whether the disk of its directory, of the tuning files or of the state directory \
-             hangs",
-        )),
+        let Some(live) = self.off_duty() else { return };
+        let (session, frame) = (self.id, report.frame);
+        self.state = match report.course() {
+            Course::Degraded => {
+                tracing::warn!(session, frame, "degraded: answers do not come in time");
+                State::Degraded(live)
+            }
+            Course::Stalled => {
+                let name = live.brief.module.name.clone();
+                let fault = match report.reason() {
+                    FaultReason::Protocol => Fault::unusable(&name, frame),
+                    _ => Fault::stalled(&name, frame),
+                };
+                return self.fail(live, fault).await;
+            }
+            _ => {
+                tracing::info!(session, frame, "answers come in time again");
+                State::Running(live)
+            }
+        };
     }
-}
 
-fn assignment(
-    id: u64,
-    context: &Context,
-    request: &OpenSession,
-    module: &Module,
-    tuning: Option<&Tuning>,
-    wake: client::Wake,
-) -> worker::Assignment {
-    let jail = context.jailer.jail_for(module.content.as_fd());
-    tracing::info!(
-        session = id,
-        path = %module.path.display(),
-        sha256 = %module.digest,
-        trust = %module.trust,
-        "module"
-    );
-    if let Some(tuning) = tuning {
-        tracing::debug!(session = id, tuning = %tuning.path.display(), "tuning file");
+    // Faults, and what follows.
+
+    /// Whether a second worker is to be ready.
+    fn wants_standby(&self) -> bool {
+        let jailer = &self.context.jailer;
+        let allowed = jailer.standby && jailer.wake != Wake::Predictive;
+        self.brief.request.standby && allowed
     }
-    worker::Assignment {
-        session: id,
-        generation: FIRST_GENERATION,
-        module_name: module.name.clone(),
-        camera: request.camera.clone(),
-        stats_format: request.stats_format.clone(),
-        params_format: request.params_format.clone(),
-        slots: request.slots,
-        stats_capacity: request.stats_capacity,
-        params_capacity: request.params_capacity,
-        isp_capabilities: request.isp_capabilities,
-        jail: Some(jail),
-        has_tuning: tuning.is_some(),
-        buffers: request.buffers,
-        wake: wake.into(),
-    }
-}
 
-fn answer(
-    id: u64,
-    context: &Context,
-    worker: &Worker,
-    module: &Module,
-    confinement: Confinement,
-    wake: client::Wake,
-) -> SessionOpened {
-    let about = worker.about();
-    SessionOpened {
-        session: id,
-        generation: FIRST_GENERATION,
-        module: Some(ModuleInfo {
-            name: about.name.clone(),
-            version: about.version.clone(),
-            license: about.license.clone(),
-            path: module.path.to_string_lossy().into_owned(),
-            profile: context.jailer.profile.clone(),
-        }),
-        confinement: Some(confinement),
-        worker_pid: worker.pid().unsigned_abs(),
-        wake: wake.into(),
-    }
-}
-
-fn argument(camera: &str, error: impl std::fmt::Display) -> Trouble {
-    Trouble::new(
-        ErrorCode::BadArgument,
-        format!("no session for camera {camera:?}"),
-        error.to_string(),
-        "open the session with values within the limits",
-    )
-}
-
-fn bad_segment(error: SegmentError) -> Trouble {
-    bad_memory("the forward segment", error)
-}
-
-fn bad_memory(which: &str, error: SegmentError) -> Trouble {
-    Trouble::new(
-        ErrorCode::BadSegment,
-        format!("{which} is refused"),
-        error.to_string(),
-        "make it with the client library, or seal SHRINK, GROW, FUTURE_WRITE and SEAL yourself",
-    )
-}
-
-fn not_confined(module: &str, why: String) -> Trouble {
-    Trouble::new(
-        ErrorCode::SandboxUnavailable,
-        format!("the worker of module {module:?} is not confined as it must be"),
-        why,
-        "nothing runs without it; see `coldshoectl check` for what this kernel can do",
-    )
-}
-
-fn needs_threads(module: &str, profile: &str) -> Trouble {
-    Trouble::new(
-        ErrorCode::ModuleRefused,
-        format!("module {module:?} is refused"),
-        format!("it starts threads, which the profile {profile:?} does not allow"),
-        "use a build of the module that works on one thread, or start coldshoed with --profile \
-         threaded",
-    )
-}
-
-/// An error of create() is most often one of the tuning file: say which one it was.
-fn with_tuning(mut trouble: Trouble, tuning: Option<&Tuning>) -> Trouble {
-    if let Some(tuning) = tuning
-        && trouble.code == ErrorCode::ModuleFailed
-    {
-        trouble.remedy = format!(
-            "{} (tuning file: {})",
-            trouble.remedy,
-            tuning.path.display()
+    fn make_successor(&mut self, pause: Duration) {
+        self.generation = self.generation.wrapping_add(1).max(1);
+        self.successor = Successor::make(
+            Arc::clone(&self.context),
+            Arc::clone(&self.brief),
+            self.generation,
+            self.stage.sensor().cloned(),
+            pause,
         );
     }
-    trouble
+
+    /// The one that is ready, or on its way, is not what is needed any more.
+    fn renew_standby(&mut self) {
+        if !self.successor.is_none() || self.wants_standby() {
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    /// The worker on duty is gone or must go.
+    async fn fail(&mut self, live: Box<Live>, fault: Fault) {
+        let since = Instant::now();
+        live.call_pipeline();
+        let Live {
+            generation, module, ..
+        } = &*live;
+        let (generation, name) = (*generation, module.name.clone());
+        let (frame, frames, restored) = (live.frame(), live.frames(), live.restored);
+        let file = live.brief.module.name.clone();
+        // It has ended before another one takes over.
+        let saved = live.end().await;
+        self.states.after(restored, frames, saved);
+        self.faults = self.faults.saturating_add(1);
+        let whose = Whose {
+            session: self.id,
+            camera: &self.brief.request.camera,
+            module: &file,
+            generation,
+            frame,
+        };
+        let number = self.context.history.fault(whose, &fault);
+        tracing::error!(
+            session = self.id,
+            fault = number,
+            reason = name_of(fault.reason),
+            module = name,
+            generation,
+            frame,
+            "{}",
+            fault.trouble
+        );
+        self.state = State::Replacing(Gap {
+            since,
+            fault: number,
+        });
+        self.go_on(fault, generation, frame).await;
+    }
+
+    /// Decides what follows a fault, and does it.
+    async fn go_on(&mut self, fault: Fault, generation: u32, frame: u64) {
+        let verdict = self.supervision.fault(Instant::now(), rand::random());
+        let module = self.brief.module.name.clone();
+        let stand_in = match verdict {
+            Verdict::Replace(_) => None,
+            Verdict::Quarantine => {
+                self.quarantine(&module, &fault);
+                Some(self.stand_in().await)
+            }
+        };
+        let quarantined = matches!(stand_in, Some(None));
+        let mut told = fault.trouble.into_fault(self.id, fault.reason, frame);
+        (told.module, told.generation, told.quarantined) = (module, generation, quarantined);
+        self.client.outbox.send(Reply::new(0, told, Vec::new()));
+        match (verdict, stand_in) {
+            (_, Some(Some(brief))) => {
+                self.brief = Arc::new(brief);
+                self.stands_in = true;
+                self.states.forget();
+                self.supervision = Supervision::new(self.context.config.patience);
+                self.make_successor(Duration::ZERO);
+            }
+            (Verdict::Quarantine, _) => {
+                self.successor = Successor::None;
+                self.releases.mark_unchanged();
+                self.state = State::Quarantined;
+            }
+            (Verdict::Replace(pause), _) => match self.successor.take_ready() {
+                Some(live) => self.promote(live).await,
+                None if self.successor.is_none() => self.make_successor(pause),
+                None => {}
+            },
+        }
+    }
+
+    fn quarantine(&self, module: &str, fault: &Fault) {
+        let why = fault.trouble.what.as_str();
+        // What a client alone has seen counts in its own session alone.
+        let everywhere =
+            fault.witnessed && self.context.history.quarantined_in_session(module, why);
+        tracing::error!(
+            session = self.id,
+            module,
+            everywhere,
+            "quarantined: it failed too often; `coldshoectl module release {module}` lifts that"
+        );
+    }
+
+    async fn stand_in(&self) -> Option<Brief> {
+        if self.stands_in {
+            return None;
+        }
+        let name = stand_in(&self.context, &self.brief.request)?;
+        let request = self.brief.request.clone();
+        let memory = Arc::clone(&self.brief.memory);
+        let found = Brief::find(self.id, &self.context, request, &name, memory, &self.permit).await;
+        found
+            .inspect_err(|trouble| tracing::error!(session = self.id, "no stand-in: {trouble}"))
+            .ok()
+    }
+
+    async fn made(&mut self, live: Box<Live>) {
+        match &self.state {
+            State::Loading | State::Replacing(_) => self.promote(live).await,
+            _ => {
+                self.lost_standbys = 0;
+                tracing::debug!(
+                    session = self.id,
+                    worker = live.worker.pid(),
+                    "standby ready"
+                );
+                self.successor = Successor::Ready(live);
+            }
+        }
+    }
+
+    async fn not_made(&mut self, refusal: Refusal) {
+        match &self.state {
+            State::Loading => {
+                let (Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) = refusal;
+                tracing::warn!(session = self.id, "{trouble}");
+                self.state = State::Closed;
+                let serial = self.client.serial;
+                self.client.outbox.send(Reply::trouble(serial, trouble));
+            }
+            State::Replacing(_) => {
+                let fault = match refusal {
+                    Refusal::Fault(fault) => fault,
+                    Refusal::Verb(trouble) => Fault::refused(trouble),
+                };
+                self.failed_again(fault).await;
+            }
+            _ => {
+                let (Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) = refusal;
+                tracing::warn!(session = self.id, "no standby: {trouble}");
+                self.next_standby();
+            }
+        }
+    }
+
+    /// A worker failed on its way to duty: another fault, of which the pipeline knows already.
+    async fn failed_again(&mut self, fault: Fault) {
+        self.faults = self.faults.saturating_add(1);
+        let generation = self.generation;
+        let whose = Whose {
+            session: self.id,
+            camera: &self.brief.request.camera,
+            module: &self.brief.module.name,
+            generation,
+            frame: 0,
+        };
+        let number = self.context.history.fault(whose, &fault);
+        tracing::error!(
+            session = self.id,
+            fault = number,
+            reason = name_of(fault.reason),
+            module = self.brief.module.name,
+            generation,
+            "{}",
+            fault.trouble
+        );
+        // Boxed: promoting may fail again, and that leads here.
+        Box::pin(self.go_on(fault, generation, 0)).await;
+    }
+
+    async fn standby_lost(&mut self, fault: &Fault) {
+        tracing::warn!(session = self.id, "standby lost: {}", fault.trouble);
+        if let Some(live) = self.successor.take_ready() {
+            live.end().await;
+        }
+        self.next_standby();
+    }
+
+    /// Another standby, later the more of them were lost.
+    fn next_standby(&mut self) {
+        let patience = self.context.config.patience;
+        let pause = patience.first_pause * (1 << self.lost_standbys.min(10));
+        self.lost_standbys = self.lost_standbys.saturating_add(1);
+        if self.wants_standby() {
+            self.make_successor(pause.min(patience.longest_pause));
+        }
+    }
+
+    /// Puts a worker on duty, brought to where the pipeline is.
+    async fn promote(&mut self, mut live: Box<Live>) {
+        if let Stage::Streaming(_) = self.stage {
+            match live.start(self.states.next()).await {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    tracing::warn!(session = self.id, why, "the module went without its state");
+                    self.states.refused();
+                }
+                Err(refusal) => {
+                    let restored = live.restored;
+                    live.end().await;
+                    self.states.after(restored, 0, Vec::new());
+                    let fault = match refusal {
+                        Refusal::Fault(fault) => fault,
+                        Refusal::Verb(trouble) => Fault::refused(trouble),
+                    };
+                    return match self.state {
+                        State::Loading => self.not_opened(fault.trouble),
+                        _ => self.failed_again(fault).await,
+                    };
+                }
+            }
+        }
+        match &self.state {
+            State::Loading => match self.opened(&live) {
+                Ok(reply) => {
+                    let (module, camera) = (&live.module.name, &self.brief.request.camera);
+                    let worker = live.worker.pid();
+                    tracing::info!(session = self.id, module, camera, worker, "session opened");
+                    self.client.outbox.send(reply.to(self.client.serial));
+                }
+                // A session that its client never hears of would have no end.
+                Err(trouble) => {
+                    live.end().await;
+                    return self.not_opened(trouble);
+                }
+            },
+            State::Replacing(gap) => {
+                let after = gap.since.elapsed();
+                let reply = self.replaced(&live, after);
+                self.client.outbox.send(reply);
+                self.context.history.recovered(gap.fault, after);
+                let recovery_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(
+                    session = self.id,
+                    fault = gap.fault,
+                    generation = live.generation,
+                    worker = live.worker.pid(),
+                    recovery_us,
+                    "worker replaced"
+                );
+            }
+            _ => {}
+        }
+        self.state = State::Running(live);
+        if self.wants_standby() && self.successor.is_none() {
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    fn not_opened(&mut self, trouble: Trouble) {
+        tracing::error!(session = self.id, "{trouble}");
+        self.state = State::Closed;
+        let serial = self.client.serial;
+        self.client.outbox.send(Reply::trouble(serial, trouble));
+    }
+
+    /// Its module may be used again.
+    fn released(&mut self) {
+        if self.context.history.admit(&self.brief.module.name).is_ok() {
+            let whose = Whose {
+                session: self.id,
+                camera: &self.brief.request.camera,
+                module: &self.brief.module.name,
+                generation: self.generation,
+                frame: 0,
+            };
+            tracing::info!(session = whose.session, module = whose.module, "released");
+            self.state = State::Replacing(Gap {
+                since: Instant::now(),
+                fault: 0,
+            });
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    fn opened(&self, live: &Live) -> Result<Reply, Trouble> {
+        let opened = SessionOpened {
+            session: self.id,
+            generation: live.generation,
+            module: Some(live.module.clone()),
+            confinement: Some(live.confinement.clone()),
+            worker_pid: live.worker.pid().unsigned_abs(),
+            wake: live.wake.into(),
+            token: self.token.to_vec(),
+            standby: self.wants_standby(),
+        };
+        let reply = Reply::new(
+            0,
+            opened,
+            live.fds().map_err(|error| no_descriptor(&error))?,
+        );
+        reply.check().map(|()| reply)
+    }
+
+    fn replaced(&self, live: &Live, after: Duration) -> Reply {
+        let replaced = WorkerReplaced {
+            session: self.id,
+            generation: live.generation,
+            worker_pid: live.worker.pid().unsigned_abs(),
+            module: Some(live.module.clone()),
+            confinement: Some(live.confinement.clone()),
+            wake: live.wake.into(),
+            recovery_us: u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+        };
+        match live.fds() {
+            Ok(fds) => Reply::new(0, replaced, fds),
+            Err(error) => Reply::trouble(0, no_descriptor(&error)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Configure,
+    Start,
+    Stop,
+}
+
+impl State {
+    fn on_the_wire(&self) -> SessionState {
+        match self {
+            Self::Loading => SessionState::Loading,
+            Self::Running(_) => SessionState::Running,
+            Self::Degraded(_) => SessionState::Degraded,
+            Self::Replacing(_) => SessionState::Replacing,
+            Self::Quarantined => SessionState::Quarantined,
+            Self::Closed => SessionState::Closed,
+        }
+    }
+}
+
+/// Resolves when the worker on duty, if there is one, is gone or must go.
+async fn on_duty(state: &mut State) -> Fault {
+    match state {
+        State::Running(live) | State::Degraded(live) => live.worker.fault().await,
+        _ => std::future::pending().await,
+    }
+}
+
+fn no_descriptor(error: &std::io::Error) -> Trouble {
+    Trouble::new(
+        ErrorCode::Internal,
+        "no descriptor left",
+        error.to_string(),
+        "close sessions",
+    )
 }
 
 impl Reply {
     fn done(serial: u32, session: u64) -> Self {
         Self::new(serial, Done { session }, Vec::new())
-    }
-
-    fn fault(session: u64, fault: Fault) -> Self {
-        let Fault { reason, trouble } = fault;
-        Self::new(0, trouble.into_fault(session, reason, 0), Vec::new())
     }
 }

@@ -16,24 +16,22 @@
 //! what was revoked.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, Uid, flock, fsync, openat, renameat, unlinkat,
-};
+use rustix::fs::{FlockOperation, Mode, OFlags, Uid, flock, openat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Digest;
+use crate::keep;
 use crate::place::{Place, PlaceError};
 use crate::trust::{MAX_RECORDS, Origin, Record, Trust};
 
 /// Its name in the state directory.
 pub(crate) const NAME: &str = "trust.toml";
-const NEW: &str = "trust.toml.new";
 const LOCK: &str = "trust.lock";
 /// Most bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -216,37 +214,11 @@ impl TrustFile {
         if text.len() as u64 > MAX_FILE {
             return Err(TrustFileError::TooLarge(self.path.clone()));
         }
-        let mut file = self.make_new()?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(|source| TrustFileError::Write {
-                step: "write",
-                path: self.path.clone(),
-                source,
-            })?;
-        renameat(&self.dir, NEW, &self.dir, NAME).map_err(self.error("replace"))?;
-        // The rename itself must survive a power cut, too.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.dir, ".", flags, Mode::empty())
-            .and_then(fsync)
-            .map_err(self.error("keep"))
-    }
-
-    /// A file of our own making: one that was left by a daemon that died half-way, or anything else
-    /// of that name, is taken away and never opened.
-    fn make_new(&self) -> Result<File, TrustFileError> {
-        match unlinkat(&self.dir, NEW, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(self.error("make room beside")(error)),
-        }
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC
-            | OFlags::NONBLOCK;
-        let made = openat(&self.dir, NEW, flags, Mode::from_raw_mode(0o600));
-        made.map(File::from).map_err(self.error("write"))
+        keep::replace(&self.dir, NAME, &text).map_err(|(step, source)| TrustFileError::Write {
+            step,
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn error(&self, step: &'static str) -> impl FnOnce(Errno) -> TrustFileError {
@@ -487,7 +459,7 @@ mod tests {
     fn what_is_in_the_place_of_the_new_file_is_not_opened() {
         use std::os::unix::net::UnixListener;
         let (dir, file) = file();
-        let new = file.dir.path.join(NEW);
+        let new = file.dir.path.join("trust.toml.new");
         let elsewhere = dir.path().join("elsewhere");
         std::fs::write(&elsewhere, "precious").unwrap();
         let pipe = |path: &Path| {

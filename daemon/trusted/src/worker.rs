@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Loaded, Stage};
+use coldshoe_control::worker::{Assignment, Body, Done, Envelope, Loaded, Stage};
 use coldshoe_control::{Received, RecvError, SendError, Trouble};
 use coldshoe_frame::Nudge;
 use coldshoe_wall::Namespace;
@@ -135,9 +135,14 @@ impl Worker {
         self.pidfd.as_fd()
     }
 
+    /// How far its pipeline has come, and its doorbell.
+    pub(crate) fn nudge(&self) -> &Nudge {
+        &self.nudge
+    }
+
     /// Gives one order and waits until it is done. `asleep`: the worker may be asleep on the
     /// doorbell rather than on its socket.
-    pub(crate) async fn order(&mut self, order: Body, asleep: bool) -> Result<(), Refusal> {
+    pub(crate) async fn order(&mut self, order: Body, asleep: bool) -> Result<Done, Refusal> {
         let (kind, limit) = (order.kind(), self.timeouts.order);
         let stage = match &order {
             Body::Configure(_) => Stage::Configure,
@@ -150,7 +155,7 @@ impl Worker {
             .await
             .map_err(Refusal::Fault)?
         {
-            Body::Done(_) => Ok(()),
+            Body::Done(done) => Ok(done),
             Body::Failed(reason) if reason.stage() == stage => {
                 Err(Refusal::Verb(failed(&self.module, &reason)))
             }

@@ -59,6 +59,8 @@ pub struct Explanation {
     pub soft_budget: u32,
     /// How the worker waits for frames.
     pub wake: Wake,
+    /// Whether a session that asks for it has a second worker ready.
+    pub standby: bool,
     /// Files and directories that may be read, by their names in the jail.
     pub files: Vec<String>,
     /// Limits, with what they limit.
@@ -170,6 +172,7 @@ impl Profile {
             load_budget: self.load_budget,
             soft_budget: self.soft_budget,
             wake: self.wake,
+            standby: self.standby,
             files: self.landlock.read.clone(),
             limits: self.limits_in_words(),
             allow_degraded: self

@@ -17,6 +17,7 @@ pub struct Profile {
     pub(crate) load_budget: u32,
     pub(crate) soft_budget: u32,
     pub(crate) wake: Wake,
+    pub(crate) standby: bool,
     pub(crate) limits: Limits,
     pub(crate) landlock: Landlock,
     pub(crate) run: Vec<Rule>,
@@ -231,6 +232,11 @@ impl Profile {
     /// How the worker waits for frames.
     pub fn wake(&self) -> Wake {
         self.wake
+    }
+
+    /// Whether a session that asks for it has a second worker ready.
+    pub fn standby(&self) -> bool {
+        self.standby
     }
 
     /// Files and directories it may read, the module's own file among them, by their names in the

@@ -21,6 +21,10 @@ pub(crate) fn settings(
     let soft_budget = budget("soft_budget", stated.soft_budget, |p| p.soft_budget)?;
     let wake = stated.wake.or(parent.as_ref().map(|parent| parent.wake));
     let wake = wake.ok_or_else(|| missing(name, "wake"))?;
+    let standby = stated
+        .standby
+        .or(parent.as_ref().map(|parent| parent.standby));
+    let standby = standby.ok_or_else(|| missing(name, "standby"))?;
     let allow_degraded = match (&stated.allow_degraded, &parent) {
         (Some(features), _) => degraded(name, features)?,
         (None, Some(parent)) => parent.allow_degraded.clone(),
@@ -38,6 +42,7 @@ pub(crate) fn settings(
         load_budget,
         soft_budget,
         wake,
+        standby,
         limits,
         landlock,
         run,

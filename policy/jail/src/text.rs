@@ -15,6 +15,7 @@ pub(crate) struct ProfileText {
     pub(crate) load_budget: Option<u32>,
     pub(crate) soft_budget: Option<u32>,
     pub(crate) wake: Option<Wake>,
+    pub(crate) standby: Option<bool>,
     #[serde(default)]
     pub(crate) limits: LimitsText,
     pub(crate) landlock: Option<Landlock>,

@@ -87,6 +87,21 @@ pub(crate) fn wake(value: i32) -> Check {
     }
 }
 
+/// A value that this release knows, other than the one that stands for a field left out.
+pub(crate) fn known<T: TryFrom<i32> + PartialEq>(
+    field: &'static str,
+    value: i32,
+    unknown: T,
+) -> Check {
+    match T::try_from(value) {
+        Ok(known) if known != unknown => Ok(()),
+        _ => Err(Invalid::new(
+            field,
+            format!("holds {value}, which means nothing"),
+        )),
+    }
+}
+
 pub(crate) fn at_most<T>(field: &'static str, values: &[T], most: usize) -> Check {
     if values.len() > most {
         let problem = format!("has {} entries, at most {most} are allowed", values.len());

@@ -6,6 +6,10 @@ pub use crate::wire::coldshoe::control::v1::*;
 use crate::check::{self, Check, Invalid, MAX_BUFFERS, MAX_CAPACITY};
 use crate::codec::Message;
 
+/// Length of a session's token, in bytes.
+pub const TOKEN: usize = 16;
+/// Most entries of each list in a [`Listing`].
+pub const MAX_LISTED: usize = 16;
 /// Most entries of each list in a [`Confinement`].
 const MAX_REPORT: usize = 64;
 /// Longest delay of a sensor control, in frames.
@@ -33,7 +37,9 @@ impl Body {
     #[must_use]
     pub fn fds(&self) -> u32 {
         match self {
-            Self::OpenSession(OpenSession { buffers, .. }) => buffers.saturating_add(1),
+            Self::OpenSession(OpenSession {
+                buffers, resume, ..
+            }) => buffers.saturating_add(1 + u32::from(resume.is_some())),
             Self::SessionOpened(_) | Self::WorkerReplaced(_) => 3,
             Self::Hello(_)
             | Self::Configure(_)
@@ -42,7 +48,11 @@ impl Body {
             | Self::Close(_)
             | Self::Done(_)
             | Self::SessionFault(_)
-            | Self::Error(_) => 0,
+            | Self::Error(_)
+            | Self::Report(_)
+            | Self::List(_)
+            | Self::Listing(_)
+            | Self::Release(_) => 0,
         }
     }
 
@@ -61,6 +71,10 @@ impl Body {
             Self::WorkerReplaced(_) => "WorkerReplaced",
             Self::SessionFault(_) => "SessionFault",
             Self::Error(_) => "Error",
+            Self::Report(_) => "Report",
+            Self::List(_) => "List",
+            Self::Listing(_) => "Listing",
+            Self::Release(_) => "Release",
         }
     }
 
@@ -72,11 +86,15 @@ impl Body {
             Self::Configure(m) => m.validate(),
             Self::Start(Start { session })
             | Self::Stop(Stop { session })
-            | Self::Close(Close { session })
-            | Self::Done(Done { session }) => check::not_zero("session", *session),
+            | Self::Close(Close { session }) => check::not_zero("session", *session),
+            Self::Done(_) => Ok(()),
             Self::WorkerReplaced(m) => m.validate(),
             Self::SessionFault(m) => m.validate(),
             Self::Error(m) => m.validate(),
+            Self::Report(m) => m.validate(),
+            Self::List(m) => m.validate(),
+            Self::Listing(m) => m.validate(),
+            Self::Release(Release { module }) => check::name("module", module),
         }
     }
 }
@@ -123,7 +141,11 @@ into_body!(
     Done,
     WorkerReplaced,
     SessionFault,
-    Error
+    Error,
+    Report,
+    List,
+    Listing,
+    Release
 );
 
 impl OpenSession {
@@ -135,8 +157,32 @@ impl OpenSession {
         check::slots(self.slots)?;
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
-        check::within("buffers", self.buffers, 0, MAX_BUFFERS)
+        check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
+        self.resume.as_ref().map_or(Ok(()), Resume::validate)
     }
+}
+
+impl Resume {
+    fn validate(&self) -> Check {
+        token("resume.token", &self.token)?;
+        check::not_zero("resume.generation", self.generation)?;
+        match (&self.sensor, self.started) {
+            (Some(sensor), _) => sensor.validate(),
+            (None, false) => Ok(()),
+            (None, true) => Err(Invalid::new(
+                "resume.sensor",
+                "is missing, and frames cannot flow without",
+            )),
+        }
+    }
+}
+
+fn token(field: &'static str, token: &[u8]) -> Check {
+    if token.len() != TOKEN {
+        let problem = format!("has {} bytes instead of {TOKEN}", token.len());
+        return Err(Invalid::new(field, problem));
+    }
+    Ok(())
 }
 
 impl SessionOpened {
@@ -145,6 +191,7 @@ impl SessionOpened {
         check::not_zero("generation", self.generation)?;
         check::not_zero("worker_pid", self.worker_pid)?;
         check::wake(self.wake)?;
+        token("token", &self.token)?;
         check::present("module", self.module.as_ref())?.validate()?;
         check::present("confinement", self.confinement.as_ref())?.validate()
     }
@@ -233,13 +280,57 @@ impl WorkerReplaced {
     fn validate(&self) -> Check {
         check::not_zero("session", self.session)?;
         check::not_zero("generation", self.generation)?;
-        check::not_zero("worker_pid", self.worker_pid)
+        check::not_zero("worker_pid", self.worker_pid)?;
+        check::wake(self.wake)?;
+        check::present("module", self.module.as_ref())?.validate()?;
+        check::present("confinement", self.confinement.as_ref())?.validate()
+    }
+}
+
+impl Report {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::not_zero("generation", self.generation)?;
+        check::known("course", self.course, Course::Unspecified)
+    }
+}
+
+impl List {
+    fn validate(&self) -> Check {
+        check::known("topic", self.topic, Topic::Unspecified)
+    }
+}
+
+impl Listing {
+    fn validate(&self) -> Check {
+        check::at_most("sessions", &self.sessions, MAX_LISTED)?;
+        check::at_most("faults", &self.faults, MAX_LISTED)?;
+        check::at_most("quarantined", &self.quarantined, MAX_LISTED)?;
+        for session in &self.sessions {
+            check::not_zero("sessions.session", session.session)?;
+            check::name("sessions.module", &session.module)?;
+            check::label("sessions.stand_in", &session.stand_in)?;
+            check::name("sessions.camera", &session.camera)?;
+        }
+        for fault in &self.faults {
+            check::not_zero("faults.number", fault.number)?;
+            check::name("faults.camera", &fault.camera)?;
+            check::name("faults.module", &fault.module)?;
+            check::text("faults.what", &fault.what)?;
+            check::text("faults.why", &fault.why)?;
+        }
+        for module in &self.quarantined {
+            check::name("quarantined.module", &module.module)?;
+            check::text("quarantined.why", &module.why)?;
+        }
+        Ok(())
     }
 }
 
 impl SessionFault {
     fn validate(&self) -> Check {
         check::not_zero("session", self.session)?;
+        check::label("module", &self.module)?;
         three_lines(&self.what, &self.why, &self.remedy)
     }
 }
@@ -296,6 +387,13 @@ mod tests {
             params_capacity: 4096,
             isp_capabilities: 0b11111,
             buffers: 2,
+            standby: true,
+            resume: Some(Resume {
+                token: vec![7; TOKEN],
+                generation: 3,
+                sensor: Some(sensor()),
+                started: true,
+            }),
         }
     }
 
@@ -311,6 +409,8 @@ mod tests {
             confinement: Some(Confinement::default()),
             worker_pid: 4711,
             wake: Wake::Sleep.into(),
+            token: vec![7; TOKEN],
+            standby: false,
         }
     }
 
@@ -386,6 +486,15 @@ mod tests {
             ("stats_capacity", |o| o.stats_capacity = MAX_CAPACITY + 1),
             ("params_capacity", |o| o.params_capacity = 0),
             ("params_capacity", |o| o.params_capacity = u32::MAX),
+            ("resume.token", |o| {
+                o.resume.as_mut().unwrap().token.truncate(15)
+            }),
+            ("resume.generation", |o| {
+                o.resume.as_mut().unwrap().generation = 0
+            }),
+            ("resume.sensor", |o| {
+                o.resume.as_mut().unwrap().sensor = None
+            }),
         ];
         for (field, change) in cases {
             assert_eq!(
@@ -401,6 +510,7 @@ mod tests {
             ("session", |o| o.session = 0),
             ("generation", |o| o.generation = 0),
             ("worker_pid", |o| o.worker_pid = 0),
+            ("token", |o| o.token.clear()),
             ("module", |o| o.module = None),
             ("module.name", |o| o.module.as_mut().unwrap().name.clear()),
             ("module.path", |o| {

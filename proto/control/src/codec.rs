@@ -222,6 +222,8 @@ mod tests {
                     }),
                     worker_pid: 1,
                     wake: Wake::Sleep.into(),
+                    token: vec![7; 16],
+                    standby: false,
                 },
             )
         };
@@ -300,6 +302,7 @@ mod tests {
         assert_eq!(most.fds() as usize, MAX_FDS);
         let open = OpenSession {
             buffers: MAX_BUFFERS,
+            resume: Some(Default::default()),
             ..Default::default()
         };
         let opened = Body::from(SessionOpened::default());

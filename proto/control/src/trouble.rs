@@ -56,6 +56,7 @@ impl Trouble {
             why,
             remedy,
             frame,
+            ..SessionFault::default()
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::text::clean;
 const INSTRUCTION: usize = 8;
 /// Most instructions in a seccomp program: `BPF_MAXINSNS` of the kernel.
 const MAX_INSTRUCTIONS: usize = 4096;
+/// Largest state of a module, in bytes.
+const MAX_STATE: usize = 32 << 10;
 /// Most readable paths in a [`Jail`].
 const MAX_READABLE: usize = 256;
 /// Most libraries to load before the module.
@@ -46,6 +48,7 @@ impl Body {
             | Self::Configure(_)
             | Self::Start(_)
             | Self::Stop(_)
+            | Self::Save(_)
             | Self::Loaded(_)
             | Self::Failed(_)
             | Self::Done(_) => 0,
@@ -61,6 +64,7 @@ impl Body {
             Self::Entered(_) => "Entered",
             Self::Proceed(_) => "Proceed",
             Self::Gated(_) => "Gated",
+            Self::Save(_) => "Save",
             Self::Configure(_) => "Configure",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
@@ -80,9 +84,13 @@ impl Body {
             | Self::Entered(_)
             | Self::Proceed(_)
             | Self::Gated(_)
-            | Self::Start(_)
             | Self::Stop(_)
-            | Self::Done(_) => Ok(()),
+            | Self::Save(_) => Ok(()),
+            Self::Start(Start { state }) => match state {
+                Some(state) => check::at_most("state", state, MAX_STATE),
+                None => Ok(()),
+            },
+            Self::Done(Done { not_restored }) => check::text("not_restored", not_restored),
         }
     }
 }
@@ -119,7 +127,8 @@ macro_rules! into_body {
     )*};
 }
 into_body!(
-    Assignment, Divided, Entered, Proceed, Gated, Configure, Start, Stop, Loaded, Failed, Done
+    Assignment, Divided, Entered, Proceed, Gated, Configure, Start, Stop, Save, Loaded, Failed,
+    Done
 );
 
 impl Assignment {
@@ -245,6 +254,7 @@ mod tests {
             has_tuning: false,
             buffers: 0,
             wake: Wake::Sleep.into(),
+            save_every: 4,
         }
     }
 

@@ -127,6 +127,71 @@ fn wake() -> impl Strategy<Value = client::Wake> {
     proptest::sample::select(vec![client::Wake::Sleep, client::Wake::Predictive])
 }
 
+fn token() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), client::TOKEN)
+}
+
+fn resume() -> impl Strategy<Value = client::Resume> {
+    let sensor = proptest::option::of(sensor());
+    (token(), number(), sensor, any::<bool>()).prop_map(|(token, generation, sensor, started)| {
+        client::Resume {
+            token,
+            generation,
+            started: started && sensor.is_some(),
+            sensor,
+        }
+    })
+}
+
+fn listing() -> impl Strategy<Value = client::Body> {
+    let listed = (
+        (session(), number(), any::<(u32, bool, u32)>()),
+        (name(), label(), name(), 1..=6_i32),
+    );
+    let listed = listed.prop_map(|(numbers, names)| client::SessionInfo {
+        session: numbers.0,
+        module: names.0,
+        stand_in: names.1,
+        camera: names.2,
+        state: names.3,
+        generation: numbers.1,
+        worker_pid: numbers.2.0,
+        standby: numbers.2.1,
+        faults: numbers.2.2,
+    });
+    let numbers = (session(), any::<(u64, u64, u32, u64, u64)>());
+    let texts = (name(), name(), any::<i32>(), what(), label());
+    let fault = (numbers, texts).prop_map(|((number, n), texts)| client::FaultRecord {
+        number,
+        time: n.0,
+        session: n.1,
+        camera: texts.0,
+        module: texts.1,
+        generation: n.2,
+        reason: texts.2,
+        frame: n.3,
+        what: texts.3,
+        why: texts.4,
+        recovery_us: n.4,
+    });
+    let quarantined = (name(), any::<u64>(), label())
+        .prop_map(|(module, since, why)| client::Quarantined { module, since, why });
+    let most = 0..=client::MAX_LISTED;
+    (
+        vec(listed, most.clone()),
+        vec(fault, most.clone()),
+        vec(quarantined, most),
+    )
+        .prop_map(|(sessions, faults, quarantined)| {
+            client::Listing {
+                sessions,
+                faults,
+                quarantined,
+            }
+            .into()
+        })
+}
+
 fn client_body() -> impl Strategy<Value = client::Body> {
     let hello = (number(), vec("[a-z0-9-]{1,64}", 0..=32), label()).prop_map(
         |(version, features, software)| {
@@ -141,8 +206,9 @@ fn client_body() -> impl Strategy<Value = client::Body> {
     let open_session = (
         (name(), name(), name(), name()),
         (slots(), capacity(), capacity(), any::<u64>(), 0..=16_u32),
+        (any::<bool>(), proptest::option::of(resume())),
     )
-        .prop_map(|(names, sizes)| {
+        .prop_map(|(names, sizes, (standby, resume))| {
             client::OpenSession {
                 module: names.0,
                 camera: names.1,
@@ -153,6 +219,8 @@ fn client_body() -> impl Strategy<Value = client::Body> {
                 params_capacity: sizes.2,
                 isp_capabilities: sizes.3,
                 buffers: sizes.4,
+                standby,
+                resume,
             }
             .into()
         });
@@ -162,10 +230,10 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         module(),
         confinement(),
         number(),
-        wake(),
+        (wake(), token(), any::<bool>()),
     )
         .prop_map(
-            |(session, generation, module, confinement, worker_pid, wake)| {
+            |(session, generation, module, confinement, worker_pid, (wake, token, standby))| {
                 client::SessionOpened {
                     session,
                     generation,
@@ -173,6 +241,8 @@ fn client_body() -> impl Strategy<Value = client::Body> {
                     confinement: Some(confinement),
                     worker_pid,
                     wake: wake.into(),
+                    token,
+                    standby,
                 }
                 .into()
             },
@@ -184,24 +254,50 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         }
         .into()
     });
-    let replaced = (session(), number(), number()).prop_map(|(session, generation, worker_pid)| {
-        client::WorkerReplaced {
-            session,
-            generation,
-            worker_pid,
-        }
-        .into()
-    });
+    let replaced = (
+        (session(), number(), number(), any::<u64>()),
+        (module(), confinement(), wake()),
+    )
+        .prop_map(|(numbers, (module, confinement, wake))| {
+            client::WorkerReplaced {
+                session: numbers.0,
+                generation: numbers.1,
+                worker_pid: numbers.2,
+                module: Some(module),
+                confinement: Some(confinement),
+                wake: wake.into(),
+                recovery_us: numbers.3,
+            }
+            .into()
+        });
+    let report = (session(), number(), 1..=3_i32, any::<i32>(), any::<u64>()).prop_map(
+        |(session, generation, course, reason, frame)| {
+            client::Report {
+                session,
+                generation,
+                course,
+                reason,
+                frame,
+            }
+            .into()
+        },
+    );
+    let list =
+        (1..=3_i32, any::<u64>()).prop_map(|(topic, after)| client::List { topic, after }.into());
     let lines = || (what(), label(), label());
-    let fault = (session(), any::<i32>(), lines(), any::<u64>()).prop_map(
-        |(session, reason, (what, why, remedy), frame)| {
+    let of = || (label(), any::<(u64, u32, bool)>());
+    let fault = (session(), any::<i32>(), lines(), of()).prop_map(
+        |(session, reason, (what, why, remedy), (module, of))| {
             client::SessionFault {
                 session,
                 reason,
                 what,
                 why,
                 remedy,
-                frame,
+                frame: of.0,
+                module,
+                generation: of.1,
+                quarantined: of.2,
             }
             .into()
         },
@@ -223,10 +319,14 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         session().prop_map(|session| client::Start { session }.into()),
         session().prop_map(|session| client::Stop { session }.into()),
         session().prop_map(|session| client::Close { session }.into()),
-        session().prop_map(|session| client::Done { session }.into()),
+        any::<u64>().prop_map(|session| client::Done { session }.into()),
         replaced,
         fault,
         error,
+        report,
+        list,
+        listing(),
+        name().prop_map(|module| client::Release { module }.into()),
     ]
 }
 
@@ -252,7 +352,7 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
         (name(), name(), name()),
         (slots(), capacity(), capacity()),
         jail,
-        (0..=16_u32, wake()),
+        (0..=16_u32, wake(), any::<u32>()),
     )
         .prop_map(|(ids, names, sizes, jail, rest)| {
             worker::Assignment {
@@ -270,6 +370,7 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
                 has_tuning: ids.4,
                 buffers: rest.0,
                 wake: rest.1.into(),
+                save_every: rest.2,
             }
             .into()
         });
@@ -295,11 +396,13 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
             sensor: Some(sensor)
         }
         .into()),
-        Just(worker::Start {}.into()),
+        proptest::option::of(vec(any::<u8>(), 0..=32 << 10))
+            .prop_map(|state| worker::Start { state }.into()),
+        Just(worker::Save {}.into()),
         Just(worker::Stop {}.into()),
         loaded,
         failed,
-        Just(worker::Done {}.into()),
+        label().prop_map(|not_restored| worker::Done { not_restored }.into()),
     ]
 }
 

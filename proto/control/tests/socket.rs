@@ -4,7 +4,9 @@ use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coldshoe_control::client::{Body, Close, Done, Envelope, Hello, OpenSession, WorkerReplaced};
+use coldshoe_control::client::{
+    Body, Close, Confinement, Done, Envelope, Hello, ModuleInfo, OpenSession, Wake, WorkerReplaced,
+};
 use coldshoe_control::{
     DecodeError, MAX_DATAGRAM, Received, Receiver, RecvError, SendError, encode, recv, send,
     try_send,
@@ -85,8 +87,26 @@ fn open_session() -> Envelope {
             params_capacity: 4096,
             isp_capabilities: 0,
             buffers: 0,
+            standby: false,
+            resume: None,
         },
     )
+}
+
+fn replaced() -> WorkerReplaced {
+    WorkerReplaced {
+        session: 1,
+        generation: 2,
+        worker_pid: 3,
+        module: Some(ModuleInfo {
+            name: "open".into(),
+            path: "/m/open.so".into(),
+            ..ModuleInfo::default()
+        }),
+        confinement: Some(Confinement::default()),
+        wake: Wake::Sleep.into(),
+        recovery_us: 700,
+    }
 }
 
 /// Sends a datagram with `fds` copies of one descriptor: it must be refused, its
@@ -118,14 +138,7 @@ fn a_message_arrives_with_its_descriptors_in_order_and_close_on_exec() {
     let (first, first_end) = Probe::new();
     let (second, second_end) = Probe::new();
     let (third, third_end) = Probe::new();
-    let replaced = Envelope::new(
-        0,
-        WorkerReplaced {
-            session: 1,
-            generation: 2,
-            worker_pid: 3,
-        },
-    );
+    let replaced = Envelope::new(0, replaced());
     send(
         there.as_fd(),
         &replaced,
@@ -178,12 +191,7 @@ fn missing_descriptors_are_refused() {
 
 #[test]
 fn missing_descriptors_of_two_are_refused_and_the_one_is_closed() {
-    let replaced = WorkerReplaced {
-        session: 1,
-        generation: 2,
-        worker_pid: 3,
-    };
-    let datagram = encode(&Envelope::new(0, replaced)).expect("valid");
+    let datagram = encode(&Envelope::new(0, replaced())).expect("valid");
     let refusal = refusal(&datagram, 1);
     assert!(matches!(refusal, DecodeError::Fds { received: 1, .. }));
 }

@@ -57,7 +57,7 @@ pub struct Bell {
 impl Bell {
     /// Watches `bell`, and `other` beside it, for example the socket that brings the daemon's
     /// words.
-    pub fn watch(bell: OwnedFd, other: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+    pub fn watch(bell: OwnedFd, other: Option<BorrowedFd<'_>>) -> rustix::io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(
             TimerfdClockId::Monotonic,
@@ -66,7 +66,9 @@ impl Bell {
         let data = epoll::EventData::new_u64;
         epoll::add(&epoll, &bell, data(RUNG), ONCE)?;
         epoll::add(&epoll, &timer, data(DEADLINE), ONCE)?;
-        epoll::add(&epoll, other, data(OTHER), ONCE)?;
+        if let Some(other) = other {
+            epoll::add(&epoll, other, data(OTHER), ONCE)?;
+        }
         Ok(Self {
             epoll,
             bell,
@@ -75,6 +77,27 @@ impl Bell {
             deaf: false,
             expired: false,
         })
+    }
+
+    /// Watches another worker's bell from now on.
+    pub fn change(&mut self, bell: OwnedFd) -> rustix::io::Result<()> {
+        // One that was closed elsewhere is gone from the instance already.
+        let _ = epoll::delete(&self.epoll, &self.bell);
+        epoll::add(&self.epoll, &bell, epoll::EventData::new_u64(RUNG), ONCE)?;
+        self.bell = bell;
+        self.deaf = false;
+        Ok(())
+    }
+
+    /// Watches something else beside it, from now on.
+    pub fn add_other(&mut self, other: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        epoll::add(&self.epoll, other, epoll::EventData::new_u64(OTHER), ONCE)
+    }
+
+    /// Does not watch it any more. Before it is closed: a duplicate elsewhere would be heard of.
+    pub fn remove_other(&mut self, other: BorrowedFd<'_>) {
+        // One that was closed is gone from the instance already.
+        let _ = epoll::delete(&self.epoll, other);
     }
 
     /// Takes note of what has been heard: until something else happens, or more is asked for, the
@@ -195,7 +218,7 @@ mod tests {
         let ours = create_bell().unwrap();
         let worker = ours.try_clone().unwrap();
         let (other, writer) = pipe().unwrap();
-        let bell = Bell::watch(ours, other.as_fd()).unwrap();
+        let bell = Bell::watch(ours, Some(other.as_fd())).unwrap();
         (bell, worker, other, writer)
     }
 

@@ -201,6 +201,18 @@ impl Forward {
         self.mapping.wide_word(at + SEQ_END).store(seq, Release);
     }
 
+    /// Puts a frame that lies in its slot under a later number that has the same slot, addressed to
+    /// another worker. The worker takes no notice before [`ring`](Self::ring).
+    pub fn renew(&mut self, seq: u64, later: u64, generation: u32) {
+        assert_eq!(self.geometry.slot(seq), self.geometry.slot(later));
+        self.begin(later);
+        let at = self.geometry.header(self.geometry.slot(later));
+        self.mapping
+            .word(at + GENERATION)
+            .store(generation, Relaxed);
+        self.mapping.wide_word(at + SEQ_END).store(later, Release);
+    }
+
     /// Publishes every frame up to `seq`, and wakes the worker if it sleeps.
     pub fn ring(&mut self, seq: u64, worker: &Replies) {
         self.mapping.word(DOORBELL).store(seq as u32, SeqCst);
@@ -388,24 +400,52 @@ impl Inbox {
 }
 
 /// The daemon's hand on the doorbell: wakes a worker out of its sleep so that it looks at its
-/// control socket. The mapping is read-only; ringing needs no more.
+/// control socket, and tells how far the pipeline has come. The mapping is read-only; ringing needs
+/// no more.
 #[derive(Debug)]
-pub struct Nudge(Mapping);
+pub struct Nudge {
+    mapping: Mapping,
+    geometry: Geometry,
+}
 
-// SAFETY: all it does is a system call on an address; nothing is read or written.
+// SAFETY: all it does is a system call on an address, and loads of atomics.
 unsafe impl Sync for Nudge {}
+
+/// The newest frame that a pipeline has published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// The low half of its sequence number.
+    pub seq: u32,
+    /// The pipeline's number of it, as far as it can be told: the pipeline may be writing.
+    pub frame: u64,
+}
 
 impl Nudge {
     /// Maps a forward segment that has been verified.
     pub fn map(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<Self, SegmentError> {
         segment::verify_forward(fd, geometry)?;
-        Mapping::new(fd, LINE, Access::Read)
-            .map(Self)
-            .map_err(|error| SegmentError::kernel("map", error))
+        let headers = geometry.header(geometry.slots() as usize);
+        let mapping = Mapping::new(fd, headers, Access::Read)
+            .map_err(|error| SegmentError::kernel("map", error))?;
+        Ok(Self {
+            mapping,
+            geometry: *geometry,
+        })
     }
 
     /// Wakes the worker if it sleeps.
     pub fn ring(&self) {
-        futex::ring(self.0.word(DOORBELL));
+        futex::ring(self.mapping.word(DOORBELL));
+    }
+
+    /// How far the pipeline has come.
+    pub fn newest(&self) -> Newest {
+        let seq = self.mapping.word(DOORBELL).load(SeqCst);
+        if seq == 0 {
+            return Newest::default();
+        }
+        let at = self.geometry.header(self.geometry.slot(seq.into()));
+        let frame = self.mapping.wide_word(at + FRAME).load(Relaxed);
+        Newest { seq, frame }
     }
 }

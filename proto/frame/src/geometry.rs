@@ -9,6 +9,11 @@ pub const MAX_BUFFERS: usize = 16;
 /// At most this many bytes of statistics or parameters a slot.
 pub const MAX_CAPACITY: u32 = 16 << 20;
 
+/// At most this many bytes of a module's saved state.
+pub const MAX_STATE: usize = 32 << 10;
+/// Saved states that a return segment has room for: while one is written the other is whole.
+pub(crate) const CHECKPOINTS: usize = 2;
+
 /// A cache line pair: neighbouring control words must not share what a prefetcher fetches.
 pub(crate) const LINE: usize = 128;
 const PAGE: usize = 4096;
@@ -75,9 +80,19 @@ impl Geometry {
         self.payload_base() + (self.slots as usize * self.forward_stride()).next_multiple_of(PAGE)
     }
 
-    /// Size of the return segment in bytes, a multiple of the page.
+    /// Size of the return segment in bytes, a multiple of the page: replies, then checkpoints.
     pub fn return_len(&self) -> usize {
+        self.checkpoint(CHECKPOINTS)
+    }
+
+    /// The part of the return segment that the pipeline maps, a multiple of the page.
+    pub(crate) fn replies_len(&self) -> usize {
         self.payload_base() + (self.slots as usize * self.return_stride()).next_multiple_of(PAGE)
+    }
+
+    /// Header of a checkpoint, a line of its own; the state follows it.
+    pub(crate) fn checkpoint(&self, index: usize) -> usize {
+        self.replies_len() + index * (LINE + MAX_STATE).next_multiple_of(PAGE)
     }
 
     /// Slot of a frame.
@@ -157,12 +172,15 @@ mod tests {
                 let params_end = g.params(slot) + g.params_capacity();
                 let last = slot + 1 == n;
                 let (forward_end, return_end) = if last {
-                    (g.forward_len(), g.return_len())
+                    (g.forward_len(), g.replies_len())
                 } else {
                     (g.context(slot + 1), g.reply(slot + 1))
                 };
                 prop_assert!(stats_end <= forward_end && params_end <= return_end);
             }
+            prop_assert_eq!(g.checkpoint(0) % LINE, 0);
+            prop_assert!(g.checkpoint(0) + LINE + MAX_STATE <= g.checkpoint(1));
+            prop_assert!(g.checkpoint(1) + LINE + MAX_STATE <= g.return_len());
         }
     }
 }

@@ -3,12 +3,16 @@
 //! | segment | pipeline | worker | seals |
 //! |---|---|---|---|
 //! | **forward**: doorbell, slot headers, frame context and statistics | writes | reads | SHRINK, GROW, FUTURE_WRITE, SEAL |
-//! | **return**: waiter flag, reply headers, replies and parameters | reads | writes | SHRINK, GROW, SEAL |
+//! | **return**: waiter flag, reply headers, replies and parameters, saved states | reads | writes | SHRINK, GROW, SEAL |
 //!
 //! Each segment has one writer. The worker supplies no index, offset or pointer: the slot of a
 //! frame is `seq % slots`, and the pipeline chose `seq`. What a hostile worker can influence is the
 //! equality of one `done` word, one length that is clamped, one status that is parsed, and payload
 //! bytes that are copied before anybody looks at them.
+//!
+//! The daemon is in neither path. It rings the doorbell of a worker that is to look at its control
+//! socket ([`Nudge`]), sets the one word of the return segment that sends the pipeline to its own, and
+//! copies out what a worker has saved ([`Custody`]).
 //!
 //! Control words are atomics, each of one size; everything else is moved by volatile copies
 //! (`copy.rs`). No reference or slice into a segment exists, because the peer may write there at any
@@ -33,6 +37,7 @@ mod bell;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod buffer;
+mod checkpoint;
 #[cfg_attr(loom, path = "loom/clock.rs")]
 mod clock;
 #[cfg(not(loom))]
@@ -58,14 +63,17 @@ mod loom_tests;
 
 pub use bell::{Bell, Heard, create_bell};
 pub use buffer::Buffer;
+pub use checkpoint::Custody;
 pub use clock::monotonic_ns;
-pub use forward::{Forward, FrameHeader, FrameKind, Inbox, Nudge, Statistics, Taken, Waiting};
-pub use geometry::{Geometry, GeometryError, MAX_BUFFERS, MAX_CAPACITY, MAX_SLOTS};
+pub use forward::{
+    Forward, FrameHeader, FrameKind, Inbox, Newest, Nudge, Statistics, Taken, Waiting,
+};
+pub use geometry::{Geometry, GeometryError, MAX_BUFFERS, MAX_CAPACITY, MAX_SLOTS, MAX_STATE};
 pub use predict::{Predictor, Window};
 pub use record::{
     AlgorithmState, Applied, Controls, FrameContext, FrameReply, Metadata, Refused, Wanted,
 };
-pub use reply::{Outbox, Replies, Reply, ReplyError, Status, Waited};
+pub use reply::{Outbox, Replies, Reply, ReplyError, SPURIOUS_WAKES, Status, Waited};
 pub use segment::{SegmentError, create_return, verify_buffer, verify_forward, verify_return};
 
 /// How long property tests go on: Miri takes a thousand times as long, and has no files.

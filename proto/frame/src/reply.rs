@@ -3,7 +3,9 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use crate::checkpoint;
 use crate::forward::{Forward, Inbox, Waiting};
+use crate::geometry::LINE;
 use crate::mapping::{Access, Mapping};
 use crate::record::{FrameReply, Refused};
 use crate::segment::{self, SegmentError};
@@ -11,15 +13,17 @@ use crate::{Geometry, clock, futex, monotonic_ns};
 
 /// Not zero while the worker sleeps on the doorbell.
 const WORKER_WAITS: usize = 0;
+/// Not zero once the daemon has something to say of this worker.
+pub(crate) const NOTICE: usize = LINE;
 
 // Slot header, in a line of its own.
-const DONE: usize = 0;
+pub(crate) const DONE: usize = 0;
 const PARAMS_LEN: usize = 8;
 const STATUS: usize = 12;
 
 /// After this many wakes that brought nothing, a waiting pipeline stops listening until its
 /// deadline: a worker that rings for fun costs a bounded number of wake-ups a frame.
-const SPURIOUS_WAKES: u32 = 4;
+pub const SPURIOUS_WAKES: u32 = 4;
 
 fn done_word(generation: u32, seq: u64) -> u64 {
     u64::from(generation) << 32 | u64::from(seq as u32)
@@ -80,6 +84,17 @@ pub struct Waited {
     pub done: bool,
     /// Wakes that brought nothing, four at most.
     pub spurious: u32,
+    /// It ended early: see [`Replies::noticed`].
+    pub noticed: bool,
+}
+
+impl Waited {
+    /// The reply was there without waiting.
+    pub const AT_ONCE: Self = Self {
+        done: true,
+        spurious: 0,
+        noticed: false,
+    };
 }
 
 /// The return segment, as the pipeline sees it.
@@ -98,7 +113,7 @@ impl Replies {
         generation: u32,
     ) -> Result<Self, SegmentError> {
         segment::verify_return(fd, &geometry)?;
-        let mapping = Mapping::new(fd, geometry.return_len(), Access::Read)
+        let mapping = Mapping::new(fd, geometry.replies_len(), Access::Read)
             .map_err(|error| SegmentError::kernel("map", error))?;
         Ok(Self {
             mapping,
@@ -118,14 +133,17 @@ impl Replies {
         self.done(seq) == done_word(self.generation, seq)
     }
 
-    /// Sleeps until the reply to `seq` is there or `deadline_ns` (CLOCK_MONOTONIC) has passed,
-    /// whatever the worker does.
+    /// Whether the daemon has something to say of the worker that writes here: that it is gone, most
+    /// likely. A worker can say so, too: then a look at the control socket brings nothing.
+    pub fn noticed(&self) -> bool {
+        self.mapping.word(NOTICE).load(SeqCst) != 0
+    }
+
+    /// Sleeps until the reply to `seq` is there, the daemon has something to say, or `deadline_ns`
+    /// (CLOCK_MONOTONIC) has passed, whatever the worker does.
     pub fn wait(&self, seq: u64, deadline_ns: u64, forward: &mut Forward) -> Waited {
         if self.is_done(seq) {
-            return Waited {
-                done: true,
-                spurious: 0,
-            };
+            return Waited::AT_ONCE;
         }
         forward.set_waiting(Waiting::Futex);
         let waited = self.sleep(seq, deadline_ns);
@@ -150,15 +168,20 @@ impl Replies {
         loop {
             let seen = self.done(seq);
             let done = seen == expected;
-            if done || monotonic_ns() >= deadline_ns {
-                // The last wake is the one that the reply or the deadline brought.
-                let spurious = u32::saturating_sub(woken, 1);
-                return Waited { done, spurious };
+            let noticed = !done && self.noticed();
+            if done || noticed || monotonic_ns() >= deadline_ns {
+                return Waited {
+                    done,
+                    // The last wake is the one that ended it.
+                    spurious: u32::saturating_sub(woken, 1),
+                    noticed,
+                };
             }
             if woken == SPURIOUS_WAKES {
                 return Waited {
                     done: self.sleep_deaf(seq, deadline_ns),
                     spurious: woken,
+                    noticed: false,
                 };
             }
             let word = self.mapping.word(self.header(seq) + DONE);
@@ -226,6 +249,8 @@ pub struct Outbox {
     geometry: Geometry,
     generation: u32,
     bell: OwnedFd,
+    /// Checkpoints that were written.
+    saved: u64,
 }
 
 impl Outbox {
@@ -244,7 +269,15 @@ impl Outbox {
             geometry,
             generation,
             bell,
+            saved: 0,
         })
+    }
+
+    /// Keeps a state of the module for a worker that comes after this one; one that is larger than
+    /// [`MAX_STATE`](crate::MAX_STATE) is cut. The one before stays.
+    pub fn save(&mut self, state: &[u8]) {
+        self.saved += 1;
+        checkpoint::write(&self.mapping, &self.geometry, self.saved, state);
     }
 
     /// Answers frame `seq` and tells the pipeline in the way it wants. Parameters that do not fit the slot

@@ -91,6 +91,8 @@ fn sensor() -> Sensor {
 
 fn open_session(module: &str) -> OpenSession {
     OpenSession {
+        standby: false,
+        resume: None,
         module: module.into(),
         camera: "virtual".into(),
         stats_format: "coldshoe-stats-1".into(),
@@ -105,6 +107,8 @@ fn open_session(module: &str) -> OpenSession {
 
 fn opened() -> SessionOpened {
     SessionOpened {
+        token: vec![7; 16],
+        standby: false,
         session: 1,
         generation: 1,
         module: Some(ModuleInfo {

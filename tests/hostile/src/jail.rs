@@ -175,7 +175,7 @@ pub fn wait_for_fault(session: &mut Session, patience: Duration) -> Option<Troub
     let deadline = std::time::Instant::now() + patience;
     loop {
         if let Some(fault) = session.fault() {
-            return Some(fault.clone());
+            return Some(fault.trouble.clone());
         }
         if std::time::Instant::now() >= deadline {
             return None;

@@ -1,5 +1,7 @@
 //! Clients that go away, at any moment and in any way: what they had goes with them.
 
+use std::time::Duration;
+
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
@@ -104,7 +106,7 @@ fn a_frame_in_flight_when_the_connection_breaks_is_held_and_the_client_told() {
     daemon.module("hangs", &[("IN_PROCESS", "hang()")]);
     let mut session = running(&daemon, "hangs");
     let ticket = session
-        .submit(&frame(1, PATIENCE), &[0; 64])
+        .submit(&frame(1, Duration::from_millis(100)), &[0; 64])
         .expect("a slot");
     daemon.kill();
     assert!(session.fault().is_some());

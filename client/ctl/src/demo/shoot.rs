@@ -218,7 +218,7 @@ impl Set<'_> {
         let round_trip = Moment::now().since(frame.sensor_timestamp);
         let landed = (self.pipeline.take(&outcome), round_trip);
         match self.session.fault() {
-            Some(fault) => Err(Error::Fault(fault.clone())),
+            Some(fault) => Err(Error::Fault(fault.trouble.clone())),
             None => Ok(landed),
         }
     }

@@ -42,6 +42,7 @@ pub(crate) struct Work<M> {
     geometry: Geometry,
     generation: u32,
     predictive: bool,
+    save_every: u32,
 }
 
 impl Assignment {
@@ -73,6 +74,7 @@ impl Assignment {
             params_capacity,
             generation,
             has_tuning,
+            save_every,
             ..
         } = assignment;
         let predictive = assignment.wake() == client::Wake::Predictive;
@@ -101,6 +103,7 @@ impl Assignment {
                 geometry,
                 generation,
                 predictive,
+                save_every,
             },
         })
     }
@@ -128,6 +131,7 @@ impl Work<OwnedFd> {
             geometry: self.geometry,
             generation: self.generation,
             predictive: self.predictive,
+            save_every: self.save_every,
         };
         (self.module, rest)
     }
@@ -140,6 +144,7 @@ impl Work<()> {
             geometry,
             generation,
             predictive,
+            save_every,
             ..
         } = self;
         let mut inbox = Inbox::map(self.forward.as_fd(), geometry).map_err(bad_segment)?;
@@ -152,7 +157,7 @@ impl Work<()> {
             let what = "the tuning data cannot be read";
             Failed::new(Stage::Load, what, &error.to_string())
         })?;
-        let frames = Frames::new(inbox, outbox, geometry, generation, predictive);
+        let frames = Frames::new(inbox, outbox, geometry, generation, predictive, save_every);
         Ok((frames, tuning))
     }
 }

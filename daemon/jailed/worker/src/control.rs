@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use coldshoe_control::worker::{
     Body, Divided, Done, Entered, Envelope, Failed, Gated, Loaded, Stage,
 };
-use coldshoe_control::{Received, Receiver, RecvError, send};
+use coldshoe_control::{Received, Receiver, RecvError, clean, send};
 use rustix::net::RecvFlags;
 
 /// The daemon's end of the session.
@@ -121,8 +121,21 @@ impl Control {
 
     /// Answers an order.
     pub(crate) fn answer(&self, serial: u32, result: Result<(), Failed>) -> Result<(), Failed> {
+        self.answer_start(serial, result, None)
+    }
+
+    /// Answers Start; `not_restored`: why the module does without the state that came with it.
+    pub(crate) fn answer_start(
+        &self,
+        serial: u32,
+        result: Result<(), Failed>,
+        not_restored: Option<String>,
+    ) -> Result<(), Failed> {
         match result {
-            Ok(()) => self.send(serial, Done {}),
+            Ok(()) => {
+                let not_restored = clean(&not_restored.unwrap_or_default());
+                self.send(serial, Done { not_restored })
+            }
             Err(failed) => self.send(serial, failed),
         }
     }

@@ -1,11 +1,11 @@
 //! The frame path inside the jail: take, process, answer, sleep. Nothing here allocates.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use coldshoe_control::worker::{Body, Failed};
 use coldshoe_frame::{
     AlgorithmState, Applied, Controls, FrameContext, FrameKind, FrameReply, Geometry, Inbox,
-    Metadata, Outbox, Predictor, Status, Taken, Wanted, monotonic_ns,
+    MAX_STATE, Metadata, Outbox, Predictor, Status, Taken, Wanted, monotonic_ns,
 };
 use coldshoe_ipa::abi;
 
@@ -23,6 +23,11 @@ pub(crate) struct Frames {
     params: Buffer,
     /// With a processor of its own.
     rhythm: Option<Predictor>,
+    state: Buffer,
+    /// The module's state is saved after so many frames; `None`: never.
+    save_every: Option<NonZeroU32>,
+    /// Frames since then.
+    unsaved: u32,
 }
 
 /// In a stream that leaves no time to sleep, orders are looked for after so many frames.
@@ -41,6 +46,7 @@ impl Frames {
         geometry: Geometry,
         generation: u32,
         predictive: bool,
+        save_every: u32,
     ) -> Self {
         // The first look at the clock asks the kernel where it is, which the jail forbids.
         monotonic_ns();
@@ -53,6 +59,9 @@ impl Frames {
             stats: Buffer::new(inbox.stats_room()),
             params: Buffer::new(geometry.params_capacity()),
             rhythm: predictive.then(Predictor::default),
+            state: Buffer::new(MAX_STATE),
+            save_every: NonZeroU32::new(save_every),
+            unsaved: 0,
             inbox,
             outbox,
         }
@@ -79,7 +88,14 @@ impl Frames {
                 }
                 if taken.generation == self.generation {
                     self.answer(&taken, module);
+                    self.unsaved += 1;
                 }
+            }
+            if self
+                .save_every
+                .is_some_and(|every| self.unsaved >= every.get())
+            {
+                self.save(module);
             }
             // The daemon rings the doorbell as long as an order is not answered: a wake that
             // brought no frame is when to look for one. A look at every wake would cost each frame
@@ -99,10 +115,26 @@ impl Frames {
                 }) => {
                     return Ok(Ended::Stopped { serial });
                 }
+                Polled::Order(Order {
+                    serial,
+                    body: Body::Save(_),
+                    ..
+                }) => {
+                    self.save(module);
+                    control.answer(serial, Ok(()))?;
+                }
                 Polled::Order(Order { serial, body, .. }) => {
                     control.answer(serial, Err(out_of_place(&body)))?;
                 }
             }
+        }
+    }
+
+    /// Keeps the module's state for a worker that comes after this one.
+    pub(crate) fn save(&mut self, module: &Module) {
+        self.unsaved = 0;
+        if let Some(state) = module.save(self.state.bytes_mut()) {
+            self.outbox.save(state);
         }
     }
 

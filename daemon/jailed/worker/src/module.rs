@@ -71,6 +71,30 @@ impl Module {
         unsafe { (self.verbs.process)(self.instance, frame, out) == 0 }
     }
 
+    /// Has the module write what it has learnt into `room`. `None` if it keeps nothing, has nothing to
+    /// keep yet, or says that it wrote more than there is room for.
+    pub(crate) fn save<'a>(&self, room: &'a mut [u8]) -> Option<&'a [u8]> {
+        let state = self.verbs.state?;
+        // SAFETY: a live instance, valid memory of that size, one call at a time.
+        let size = unsafe { (state.save)(self.instance, room.as_mut_ptr(), room.len()) };
+        let size = usize::try_from(size).ok().filter(|size| *size > 0)?;
+        room.get(..size)
+    }
+
+    /// Gives back what another instance saved; the reason why the module does without.
+    pub(crate) fn restore(&self, saved: &[u8]) -> Result<(), String> {
+        let Some(state) = self.verbs.state else {
+            return Err("the module keeps no state".to_owned());
+        };
+        self.log.take_error();
+        // SAFETY: a live instance, valid memory of that size, one call at a time.
+        let code = unsafe { (state.restore)(self.instance, saved.as_ptr(), saved.len()) };
+        match code {
+            0 => Ok(()),
+            code => Err(self.reason(code)),
+        }
+    }
+
     fn create(&mut self, load: &Load, tuning: Option<&[u8]>) -> Result<(), Failed> {
         let host: &'static abi::Host = Box::leak(Box::new(self.log.table()));
         let texts = [&load.camera, &load.stats_format, &load.params_format]
@@ -102,14 +126,17 @@ impl Module {
         if code == 0 {
             return Ok(());
         }
-        let why = self.log.take_error().unwrap_or_else(|| {
-            format!("it returned {code} ({}) and logged no reason", errno(code))
-        });
         Err(Failed::new(
             stage,
             &format!("{verb}() of the module failed"),
-            &why,
+            &self.reason(code),
         ))
+    }
+
+    fn reason(&self, code: i32) -> String {
+        self.log
+            .take_error()
+            .unwrap_or_else(|| format!("it returned {code} ({}) and logged no reason", errno(code)))
     }
 }
 

@@ -24,6 +24,16 @@ pub struct Verbs {
     pub process: unsafe extern "C" fn(*mut c_void, *const abi::FrameIn, *mut abi::FrameOut) -> i32,
     pub stop: Verb,
     pub destroy: unsafe extern "C" fn(*mut c_void),
+    /// If the module has both.
+    pub state: Option<StateVerbs>,
+}
+
+/// The verbs that keep what a module has learnt.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are the header's")]
+pub struct StateVerbs {
+    pub save: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> i64,
+    pub restore: unsafe extern "C" fn(*mut c_void, *const u8, usize) -> i32,
 }
 
 /// Why a shared object is no module.
@@ -73,6 +83,10 @@ pub unsafe fn read(
         process: table.process.ok_or_else(|| missing("process"))?,
         stop: table.stop.ok_or_else(|| missing("stop"))?,
         destroy: table.destroy.ok_or_else(|| missing("destroy"))?,
+        state: table
+            .save_state
+            .zip(table.restore_state)
+            .map(|(save, restore)| StateVerbs { save, restore }),
     };
     // SAFETY: NUL-terminated strings by the contract.
     let [name, version, license] =

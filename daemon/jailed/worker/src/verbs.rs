@@ -31,17 +31,26 @@ pub(crate) fn serve(
                 }
                 control.answer(serial, configured)?;
             }
-            (Body::Start(_), State::Configured) => {
+            (Body::Start(order), State::Configured) => {
                 frames.skip();
+                let restored = order.state.map_or(Ok(()), |state| module.restore(&state));
                 let started = module.start();
                 let streams = started.is_ok();
-                control.answer(serial, started)?;
+                control.answer_start(serial, started, restored.err())?;
                 if streams {
                     match frames.serve(control, module)? {
-                        Ended::Stopped { serial } => control.answer(serial, module.stop())?,
+                        Ended::Stopped { serial } => {
+                            let stopped = module.stop();
+                            frames.save(module);
+                            control.answer(serial, stopped)?;
+                        }
                         Ended::HungUp => return Ok(()),
                     }
                 }
+            }
+            (Body::Save(_), State::Configured) => {
+                frames.save(module);
+                control.answer(serial, Ok(()))?;
             }
             (body, _) => control.answer(serial, Err(out_of_place(&body)))?,
         }

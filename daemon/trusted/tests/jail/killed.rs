@@ -147,6 +147,8 @@ fn ask(dir: &Path, module: &str) -> Asked {
     let hello = Envelope::new(1, Hello::offer(&[], "test"));
     send(socket.as_fd(), &hello, &[]).expect("sent");
     let request = OpenSession {
+        standby: false,
+        resume: None,
         module: module.into(),
         camera: "virtual".into(),
         stats_format: "stats".into(),

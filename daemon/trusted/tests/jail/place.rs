@@ -168,8 +168,8 @@ fn submit(session: &mut Session, number: u64) -> Ticket {
 fn fault(session: &mut Session) -> Trouble {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(trouble) = session.fault() {
-            return trouble.clone();
+        if let Some(fault) = session.fault() {
+            return fault.trouble.clone();
         }
         assert!(std::time::Instant::now() < deadline, "no fault is told");
         thread::yield_now();

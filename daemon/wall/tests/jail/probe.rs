@@ -256,6 +256,10 @@ fn attempted(attempt: &str, args: &[&str], module: Option<Run>) -> i32 {
         },
         "load" => return answers(module),
         "is first" => return i32::from(rustix::process::getpid().as_raw_nonzero().get() != 1),
+        "is dumpable" => {
+            let own = rustix::process::dumpable_behavior();
+            return i32::from(own != Ok(rustix::process::DumpableBehavior::Dumpable));
+        }
         "has no network" => return i32::from(interfaces() != 1),
         "open" => open(args, OpenOptions::new().read(true)),
         "create" => open(
@@ -363,7 +367,6 @@ fn call(name: &str) -> io::Result<()> {
                 let (fs, at) = (c"tmpfs".as_ptr(), c"/".as_ptr());
                 i64::from(libc::mount(fs, at, fs, 0, null))
             }
-            "is dumpable" => i64::from(libc::prctl(libc::PR_GET_DUMPABLE)) - 1,
             "traceme" => libc::ptrace(libc::PTRACE_TRACEME, 0, null, null),
             "dup" => i64::from(libc::dup(FD_CONTROL)),
             "undump" => i64::from(libc::prctl(libc::PR_SET_DUMPABLE, 1)),

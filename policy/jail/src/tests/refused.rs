@@ -5,7 +5,7 @@ use crate::{Feature, Problem, Profile, ProfileError};
 /// A profile of these entries alone.
 fn with(entries: &str) -> Result<Profile, ProfileError> {
     Profile::parse(&format!(
-        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nload_budget = 1\nsoft_budget = 1\nwake = 'sleep'\n\
+        "name = 'p'\ndescription = 'd'\nallow_degraded = []\nload_budget = 1\nsoft_budget = 1\nwake = 'sleep'\nstandby = true\n\
          landlock = {{ read = [] }}\n[limits]\nthreads = 0\ndata = 1\naddress_space = 1\nstack = 1\nnofile = 1\n\
          fsize = 1\ncore = 1\nmemlock = 1\nmsgqueue = 1\nrtprio = 1\n{entries}"
     ))
@@ -41,7 +41,7 @@ fn an_unknown_key_is_refused_with_its_line() {
     let error = with("[[run]]\nname = 'read'\nwhy = 'x'\nagrs = []\n").unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("agrs") && error.contains("line 22"),
+        error.contains("agrs") && error.contains("line 23"),
         "{error}"
     );
 }
@@ -49,7 +49,7 @@ fn an_unknown_key_is_refused_with_its_line() {
 #[test]
 fn an_entry_is_refused_with_its_line_table_and_name() {
     let error = with("\n[[run]]\nname = 'raed'\nwhy = 'x'\n").unwrap_err();
-    let start = "jail profile, line 20: [[run]] `raed`: no architecture has";
+    let start = "jail profile, line 21: [[run]] `raed`: no architecture has";
     assert!(error.to_string().starts_with(start), "{error}");
 }
 

@@ -1,0 +1,501 @@
+//! What went wrong, and which modules are not loaded any more: `faults.toml` in the state directory,
+//! so that both outlive the daemon.
+//!
+//! It is written from a task of its own, since a worker's successor must not wait for a disk. What
+//! cannot be understood is moved aside and not overwritten.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use coldshoe_control::client::{self, FaultReason, MAX_LISTED};
+use coldshoe_control::{Trouble, client::ErrorCode};
+use rustix::fs::Uid;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use crate::fault::Fault;
+use crate::keep;
+use crate::place::{Place, PlaceError};
+
+const NAME: &str = "faults.toml";
+const BROKEN: &str = "faults.toml.broken";
+const VERSION: u32 = 1;
+/// Most bytes of the file.
+const MAX_FILE: u64 = 1 << 20;
+/// Faults that are remembered.
+const MAX_FAULTS: usize = 256;
+/// Modules that are remembered to have failed.
+const MAX_MODULES: usize = 256;
+/// Longest text of a fault, in bytes.
+const MAX_TEXT: usize = 512;
+
+/// A worker that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    number: u64,
+    time: u64,
+    session: u64,
+    camera: String,
+    module: String,
+    generation: u32,
+    reason: Reason,
+    frame: u64,
+    what: String,
+    why: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery_us: Option<u64>,
+}
+
+/// As in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reason {
+    Unknown,
+    Crash,
+    Exit,
+    Violation,
+    Deadline,
+    Protocol,
+    Load,
+    Memory,
+}
+
+/// The name of a reason in logs and lists.
+pub(crate) fn name_of(reason: FaultReason) -> &'static str {
+    match reason {
+        FaultReason::Unspecified => "unknown",
+        FaultReason::Crash => "crash",
+        FaultReason::Exit => "exit",
+        FaultReason::Violation => "violation",
+        FaultReason::Deadline => "deadline",
+        FaultReason::Protocol => "protocol",
+        FaultReason::Load => "load",
+        FaultReason::Memory => "memory",
+    }
+}
+
+impl From<FaultReason> for Reason {
+    fn from(reason: FaultReason) -> Self {
+        match reason {
+            FaultReason::Unspecified => Self::Unknown,
+            FaultReason::Crash => Self::Crash,
+            FaultReason::Exit => Self::Exit,
+            FaultReason::Violation => Self::Violation,
+            FaultReason::Deadline => Self::Deadline,
+            FaultReason::Protocol => Self::Protocol,
+            FaultReason::Load => Self::Load,
+            FaultReason::Memory => Self::Memory,
+        }
+    }
+}
+
+impl From<Reason> for FaultReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Unknown => Self::Unspecified,
+            Reason::Crash => Self::Crash,
+            Reason::Exit => Self::Exit,
+            Reason::Violation => Self::Violation,
+            Reason::Deadline => Self::Deadline,
+            Reason::Protocol => Self::Protocol,
+            Reason::Load => Self::Load,
+            Reason::Memory => Self::Memory,
+        }
+    }
+}
+
+/// Whose worker failed, and where it stood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose<'a> {
+    pub(crate) session: u64,
+    pub(crate) camera: &'a str,
+    pub(crate) module: &'a str,
+    pub(crate) generation: u32,
+    pub(crate) frame: u64,
+}
+
+/// A module's standing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Standing {
+    /// Sessions in which it was quarantined since it was released last.
+    sessions: u32,
+    /// Since when it is not loaded any more, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quarantined: Option<u64>,
+    /// The last of its faults.
+    why: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    version: u32,
+    /// Number of the last fault.
+    last: u64,
+    #[serde(default, rename = "module", skip_serializing_if = "BTreeMap::is_empty")]
+    modules: BTreeMap<String, Standing>,
+    #[serde(default, rename = "fault")]
+    faults: VecDeque<Record>,
+}
+
+/// The faults of this installation, and what follows from them for its modules.
+#[derive(Debug)]
+pub(crate) struct History {
+    content: Mutex<Content>,
+    changed: Notify,
+    /// How often a module was released.
+    released: watch::Sender<u64>,
+    /// Sessions that may be quarantined before their module is.
+    sessions: u32,
+}
+
+impl History {
+    /// What the directory holds from before.
+    pub(crate) fn open(dir: &Path, own: Uid, sessions: u32) -> Self {
+        let content = read(dir, own).unwrap_or_else(|why| {
+            let aside = fs::rename(dir.join(NAME), dir.join(BROKEN));
+            let dir = dir.display();
+            tracing::error!(%dir, why, aside = aside.is_ok(), "the history of faults is lost");
+            Content::default()
+        });
+        Self {
+            content: Mutex::new(content),
+            changed: Notify::new(),
+            released: watch::Sender::new(0),
+            sessions,
+        }
+    }
+
+    /// Notes a fault; the answer names it.
+    pub(crate) fn fault(&self, whose: Whose<'_>, fault: &Fault) -> u64 {
+        let Fault {
+            reason, trouble, ..
+        } = fault;
+        let mut content = self.lock();
+        content.last += 1;
+        let record = Record {
+            number: content.last,
+            time: now(),
+            session: whose.session,
+            camera: whose.camera.to_owned(),
+            module: whose.module.to_owned(),
+            generation: whose.generation,
+            reason: (*reason).into(),
+            frame: whose.frame,
+            what: cut(&trouble.what),
+            why: cut(&trouble.why),
+            recovery_us: None,
+        };
+        let number = record.number;
+        content.faults.push_back(record);
+        while content.faults.len() > MAX_FAULTS {
+            content.faults.pop_front();
+        }
+        drop(content);
+        self.changed.notify_one();
+        number
+    }
+
+    /// Another worker has taken over.
+    pub(crate) fn recovered(&self, number: u64, after: Duration) {
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        let mut content = self.lock();
+        let faults = content.faults.iter_mut();
+        if let Some(record) = faults.rev().find(|record| record.number == number) {
+            record.recovery_us = Some(micros.max(1));
+        }
+        drop(content);
+        self.changed.notify_one();
+    }
+
+    /// A module was quarantined in a session. Whether it is for the whole machine now.
+    pub(crate) fn quarantined_in_session(&self, module: &str, why: &str) -> bool {
+        let mut content = self.lock();
+        if content.modules.len() >= MAX_MODULES && !content.modules.contains_key(module) {
+            // Whose standing is lost is loaded again: that of one that is loaded in any case.
+            let loaded = |(name, standing): (&String, &Standing)| {
+                standing.quarantined.is_none().then(|| name.clone())
+            };
+            let Some(forgotten) = content.modules.iter().find_map(loaded) else {
+                return false;
+            };
+            content.modules.remove(&forgotten);
+        }
+        let standing = content.modules.entry(module.to_owned()).or_default();
+        standing.sessions = standing.sessions.saturating_add(1);
+        standing.why = cut(why);
+        if standing.sessions >= self.sessions && standing.quarantined.is_none() {
+            standing.quarantined = Some(now());
+        }
+        let quarantined = standing.quarantined.is_some();
+        drop(content);
+        self.changed.notify_one();
+        quarantined
+    }
+
+    /// Whether a module may be loaded.
+    pub(crate) fn admit(&self, module: &str) -> Result<(), Trouble> {
+        match self.lock().modules.get(module) {
+            Some(Standing {
+                quarantined: Some(_),
+                sessions,
+                why,
+            }) => Err(Trouble::new(
+                ErrorCode::ModuleQuarantined,
+                format!("module {module:?} is quarantined"),
+                format!("it failed too often in {sessions} sessions; the last time: {why}"),
+                format!(
+                    "install a build that works, then `coldshoectl module release {module}`; or \
+                     name a module that stands in for it with --fallback"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A module may be loaded again. Whether there was anything against it.
+    pub(crate) fn release(&self, module: &str) -> bool {
+        let known = self.lock().modules.remove(module).is_some();
+        self.released.send_modify(|count| *count += 1);
+        self.changed.notify_one();
+        known
+    }
+
+    /// Changes when a module is released.
+    pub(crate) fn releases(&self) -> watch::Receiver<u64> {
+        self.released.subscribe()
+    }
+
+    /// The faults after number `after`, as many as fit a message.
+    pub(crate) fn faults(&self, after: u64) -> Vec<client::FaultRecord> {
+        let content = self.lock();
+        let later = content.faults.iter().filter(|record| record.number > after);
+        later.take(MAX_LISTED).map(Record::on_the_wire).collect()
+    }
+
+    /// The modules that are not loaded.
+    pub(crate) fn quarantined(&self) -> Vec<client::Quarantined> {
+        let content = self.lock();
+        let quarantined = content.modules.iter().filter_map(|(module, standing)| {
+            Some(client::Quarantined {
+                module: module.clone(),
+                since: standing.quarantined?,
+                why: standing.why.clone(),
+            })
+        });
+        quarantined.take(MAX_LISTED).collect()
+    }
+
+    /// Keeps the file as it should be, for ever.
+    pub(crate) async fn keep(self: Arc<Self>, dir: Place) {
+        let dir = Arc::new(dir);
+        loop {
+            self.changed.notified().await;
+            let (history, dir) = (Arc::clone(&self), Arc::clone(&dir));
+            let written = tokio::task::spawn_blocking(move || history.write(&dir)).await;
+            if let Ok(Err((step, error))) = written {
+                tracing::error!(step, %error, "the history of faults is not kept");
+            }
+        }
+    }
+
+    fn write(&self, dir: &Place) -> Result<(), keep::Failed> {
+        let mut content = self.lock().clone();
+        content.version = VERSION;
+        let text =
+            toml::to_string(&content).map_err(|error| ("write", std::io::Error::other(error)))?;
+        keep::replace(dir, NAME, &text)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn on_the_wire(&self) -> client::FaultRecord {
+        client::FaultRecord {
+            number: self.number,
+            time: self.time,
+            session: self.session,
+            camera: self.camera.clone(),
+            module: self.module.clone(),
+            generation: self.generation,
+            reason: FaultReason::from(self.reason).into(),
+            frame: self.frame,
+            what: self.what.clone(),
+            why: self.why.clone(),
+            recovery_us: self.recovery_us.unwrap_or(0),
+        }
+    }
+}
+
+fn read(dir: &Path, own: Uid) -> Result<Content, String> {
+    let place = Place::open(dir, own).map_err(|error| error.to_string())?;
+    let bytes = match place.read(NAME.as_ref(), own, MAX_FILE) {
+        Ok(bytes) => bytes,
+        Err(PlaceError::Missing(_)) => return Ok(Content::default()),
+        Err(error) => return Err(error.to_string()),
+    };
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it has more than {MAX_FILE} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
+    parse(&text)
+}
+
+/// The content of a file, with everything in it cut to what is kept.
+fn parse(text: &str) -> Result<Content, String> {
+    let mut content: Content = toml::from_str(text).map_err(|error| error.to_string())?;
+    if content.version != VERSION {
+        let version = content.version;
+        return Err(format!(
+            "it is of version {version}, this daemon has {VERSION}"
+        ));
+    }
+    let surplus = content.faults.len().saturating_sub(MAX_FAULTS);
+    content.faults.drain(..surplus);
+    while content.modules.len() > MAX_MODULES {
+        content.modules.pop_last();
+    }
+    for record in &mut content.faults {
+        record.camera = name(&record.camera)?;
+        record.module = name(&record.module)?;
+        record.what = cut(&record.what);
+        record.why = cut(&record.why);
+    }
+    for (module, standing) in &mut content.modules {
+        name(module)?;
+        standing.why = cut(&standing.why);
+    }
+    Ok(content)
+}
+
+/// Names come from messages, which bound them.
+fn name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.len() <= coldshoe_control::MAX_NAME;
+    match fits && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no name")),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut text = coldshoe_control::clean(text);
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::geteuid;
+
+    fn open(dir: &tempfile::TempDir) -> History {
+        History::open(dir.path(), geteuid(), 3)
+    }
+
+    fn write(history: &History, dir: &tempfile::TempDir) {
+        let place = Place::open(dir.path(), geteuid()).unwrap();
+        history.write(&place).unwrap();
+    }
+
+    fn fault(history: &History, module: &str, frame: u64) -> u64 {
+        let whose = Whose {
+            session: 7,
+            camera: "imx219",
+            module,
+            generation: 2,
+            frame,
+        };
+        let fault = Fault::new(FaultReason::Crash, "it crashed", "SIGSEGV", "mend it");
+        history.fault(whose, &fault)
+    }
+
+    #[test]
+    fn faults_and_quarantines_outlive_the_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = open(&dir);
+        let number = fault(&before, "acme", 42);
+        before.recovered(number, Duration::from_micros(700));
+        for _ in 0..3 {
+            before.quarantined_in_session("acme", "it crashed");
+        }
+        write(&before, &dir);
+        let after = open(&dir);
+        let [record] = after.faults(0).try_into().unwrap();
+        assert_eq!((record.frame, record.recovery_us), (42, 700));
+        assert_eq!(record.reason(), FaultReason::Crash);
+        let refused = after.admit("acme").unwrap_err();
+        assert_eq!(refused.code, ErrorCode::ModuleQuarantined);
+        assert!(refused.remedy.contains("coldshoectl module release acme"));
+        assert_eq!(fault(&after, "acme", 1), number + 1, "numbers go on");
+    }
+
+    #[test]
+    fn a_module_is_quarantined_with_its_third_session_and_released_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = open(&dir);
+        let mut releases = history.releases();
+        assert!(!history.quarantined_in_session("acme", "a"));
+        assert!(!history.quarantined_in_session("acme", "b"));
+        assert!(history.admit("acme").is_ok());
+        assert!(history.quarantined_in_session("acme", "c"));
+        assert!(history.admit("acme").is_err() && history.admit("open").is_ok());
+        assert_eq!(history.quarantined()[0].why, "c");
+        assert!(history.release("acme") && !history.release("acme"));
+        assert!(releases.has_changed().unwrap());
+        assert!(history.admit("acme").is_ok());
+        releases.mark_unchanged();
+        assert!(!history.quarantined_in_session("acme", "it counts anew"));
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_read_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = open(&dir);
+        for frame in 0..1000 {
+            fault(&history, "acme", frame);
+        }
+        let (mut after, mut read) = (0, Vec::new());
+        loop {
+            let part = history.faults(after);
+            let Some(last) = part.last() else { break };
+            after = last.number;
+            read.extend(part);
+        }
+        assert_eq!(read.len(), MAX_FAULTS);
+        assert_eq!((read[0].number, read[MAX_FAULTS - 1].number), (745, 1000));
+        for module in 0..1000 {
+            history.quarantined_in_session(&format!("m{module}"), "why");
+        }
+        assert_eq!(history.lock().modules.len(), MAX_MODULES);
+        write(&history, &dir);
+        assert!(dir.path().join(NAME).metadata().unwrap().len() < MAX_FILE);
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_moved_aside() {
+        for text in [
+            "version = 2\nlast = 0",
+            "nonsense",
+            "version = 1\nlast = 0\nmore = 1",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(NAME), text).unwrap();
+            assert!(open(&dir).faults(0).is_empty());
+            let aside = fs::read_to_string(dir.path().join(BROKEN)).unwrap();
+            assert_eq!(aside, text);
+        }
+    }
+}
