@@ -289,6 +289,23 @@ fn a_state_before_configure_is_refused_and_says_so() {
     }
 }
 
+/// A flat grey picture of which some cells in a hundred are clipped.
+fn flat(level: f64, clipped: u32, black: u16) -> Vec<u8> {
+    let mut stats = Statistics::empty(1, 160, 120);
+    (stats.exposure_us, stats.black) = (8_000.0, [black; 4]);
+    let valid = 100 - clipped;
+    let sum = (level * f64::from(65535 - black)) as u64 * u64::from(valid);
+    for zone in &mut stats.zones {
+        (zone.r, zone.g, zone.b) = (sum * 5 / 8, sum, sum / 2);
+        (zone.valid, zone.clipped) = (valid, clipped);
+    }
+    stats.histogram[(level * 255.0) as usize] = valid * 192;
+    stats.histogram[255] = clipped * 192;
+    let mut bytes = vec![0; Statistics::SIZE];
+    stats.encode(&mut bytes).unwrap();
+    bytes
+}
+
 /// Statistics of some lights, exposed rightly and wrongly, with what was applied.
 fn frames() -> Vec<(Applied, Vec<u8>)> {
     let mut camera = built_in(4000.0, 0.0, 1);
@@ -308,6 +325,11 @@ fn frames() -> Vec<(Applied, Vec<u8>)> {
             };
             frames.push((applied, stats));
         }
+    }
+    let applied = frames[0].0;
+    // One that lifts highlights, one that clips some of them, one that shows what black is.
+    for (level, clipped, black) in [(0.1, 0, 4096), (0.05, 3, 4096), (0.001, 0, 1024)] {
+        frames.push((applied, flat(level, clipped, black)));
     }
     frames
 }
@@ -338,7 +360,7 @@ fn controls() -> impl Strategy<Value = Controls> {
 /// Which frame, whether its statistics are there, and what is asked with it.
 fn story(most: usize) -> impl Strategy<Value = Vec<(usize, bool, Controls)>> {
     let seen = prop::bool::weighted(0.9);
-    prop::collection::vec((0..12_usize, seen, controls()), 0..most)
+    prop::collection::vec((0..15_usize, seen, controls()), 0..most)
 }
 
 #[test]
@@ -388,7 +410,7 @@ fn no_state_that_is_taken_makes_it_ask_for_what_the_sensor_has_not() {
     let module = RefCell::new(Open::new(Some(TUNING), ALL_BLOCKS).unwrap());
     let changes = || prop::collection::vec((12..176_usize, any::<u8>()), 1..8);
     let numbers = || prop::collection::vec((12..168_usize, 1e-9..1e300_f64), 0..3);
-    proptest!(|(changes in changes(), numbers in numbers(), which in 0..12_usize)| {
+    proptest!(|(changes in changes(), numbers in numbers(), which in 0..15_usize)| {
         let mut state = saved.clone();
         for (at, number) in numbers {
             state[at & !3..][..8].copy_from_slice(&f64::to_le_bytes(number));
