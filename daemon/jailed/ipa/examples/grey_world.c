@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * A module in C: grey-world white balance over the zones of coldshoe-stats-1, exposure untouched.
+ * The last gains are its state: a frame that says nothing leaves them as they are.
  *
  *	cc -shared -fPIC -I../include -o grey-world.so grey_world.c
  */
@@ -103,6 +104,52 @@ static int32_t process(void *instance, const struct coldshoe_ipa_frame_in *in,
 	return 0;
 }
 
+/* A version of its own: an older file of this module may have written it. */
+struct saved {
+	char magic[4];
+	uint32_t version;
+	double red, blue;
+};
+
+static const char magic[4] = { 'G', 'R', 'E', 'Y' };
+
+static int64_t save_state(void *instance, uint8_t *state, size_t capacity)
+{
+	const struct grey_world *self = instance;
+	struct saved saved = { .version = 1, .red = self->red, .blue = self->blue };
+
+	memcpy(saved.magic, magic, sizeof(magic));
+	if (capacity < sizeof(saved))
+		return -ENOSPC;
+	memcpy(state, &saved, sizeof(saved));
+	return sizeof(saved);
+}
+
+/* Not so of a number that is none. */
+static int is_gain(double gain)
+{
+	return gain >= 1e-6 && gain <= 1e6;
+}
+
+static int32_t restore_state(void *instance, const uint8_t *state, size_t size)
+{
+	struct grey_world *self = instance;
+	struct saved saved;
+
+	if (size == sizeof(saved)) {
+		memcpy(&saved, state, sizeof(saved));
+		if (memcmp(saved.magic, magic, sizeof(magic)) == 0 && saved.version == 1 &&
+		    is_gain(saved.red) && is_gain(saved.blue)) {
+			self->red = saved.red;
+			self->blue = saved.blue;
+			return 0;
+		}
+	}
+	self->host->log(self->host->context, COLDSHOE_IPA_LOG_ERROR,
+			"the state is not one of grey-world: start without it");
+	return -EINVAL;
+}
+
 static const struct coldshoe_ipa_format formats[] = {
 	{ "coldshoe-stats-1", "coldshoe-soft" },
 	{ NULL, NULL },
@@ -121,6 +168,8 @@ static const struct coldshoe_ipa_module module = {
 	.process = process,
 	.stop = nothing,
 	.destroy = free,
+	.save_state = save_state,
+	.restore_state = restore_state,
 };
 
 const struct coldshoe_ipa_module *coldshoe_ipa_module(void)

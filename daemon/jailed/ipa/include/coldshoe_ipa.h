@@ -19,6 +19,10 @@
  *    destroy. configure is never called between start and stop. The process may
  *    be ended at any time instead, without stop or destroy: keep nothing that
  *    only they would save.
+ *  - A module with state (save_state, restore_state) is asked for it again and again
+ *    while it streams, so that another instance can go on from there if this process
+ *    is ended. That one may be configured long before: it gets the state after
+ *    configure and before start.
  *
  * Units: times in microseconds unless the name says otherwise, gains as linear
  * factors (1.0 = none), temperatures in kelvin, fractions of full scale in 0..1.
@@ -35,6 +39,9 @@ extern "C" {
 
 /* Raised only when an existing field changes its meaning or its place. */
 #define COLDSHOE_IPA_ABI_VERSION 1u
+
+/* No state is larger than this many bytes: the capacity that save_state gets. */
+#define COLDSHOE_IPA_MAX_STATE 32768u
 
 /* -- What the host offers ------------------------------------------------- */
 
@@ -230,9 +237,22 @@ struct coldshoe_ipa_module {
 	int32_t (*stop)(void *instance);
 	void (*destroy)(void *instance);
 
-	/* Optional, both or neither. save_state writes at most capacity bytes and
-	 * returns how many, or a negative errno value; restore_state is called
-	 * between create and configure with bytes that save_state wrote. */
+	/*
+	 * Optional, both or neither.
+	 *
+	 * save_state writes at most capacity bytes and returns how many, 0 if there is
+	 * nothing to save yet, or a negative errno value. It is called after configure:
+	 * between two frames, every so many of them, and after stop. Time spent here is
+	 * taken from the next frame: be quick. What the module does afterwards must not
+	 * depend on whether it was asked.
+	 *
+	 * restore_state is called after configure and before start, at most once, with
+	 * what save_state of another instance returned: of the same file, with the same
+	 * tuning. It may be some frames old, of another sensor mode, or not what was
+	 * saved at all: check it as you would a file. An error refuses the state and
+	 * leaves the instance as it was; it is started without. What the application
+	 * asked for is part of the state: it does not ask again.
+	 */
 	int64_t (*save_state)(void *instance, uint8_t *state, size_t capacity);
 	int32_t (*restore_state)(void *instance, const uint8_t *state, size_t size);
 };

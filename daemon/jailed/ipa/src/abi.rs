@@ -8,6 +8,9 @@ use core::ffi::{c_char, c_void};
 /// The version of this interface. Raised only when an existing field changes meaning or place.
 pub const ABI_VERSION: u32 = 1;
 
+/// No state is larger than this many bytes: the capacity that `save_state` gets.
+pub const MAX_STATE: usize = 32 << 10;
+
 /// The symbol that a module exports, with its terminating NUL.
 pub const ENTRY_SYMBOL: &core::ffi::CStr = c"coldshoe_ipa_module";
 
@@ -381,9 +384,9 @@ pub struct Module {
     pub stop: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
     /// Ends an instance.
     pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
-    /// Writes opaque state; optional.
+    /// Writes opaque state, between frames or after `stop`; optional.
     pub save_state: Option<unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> i64>,
-    /// Takes it back; optional.
+    /// Takes it back, after `configure` and before `start`; optional.
     pub restore_state: Option<unsafe extern "C" fn(*mut c_void, *const u8, usize) -> i32>,
 }
 

@@ -143,13 +143,25 @@ pub trait Ipa: Sized + 'static {
         Ok(())
     }
 
-    /// Writes opaque state into `state` and returns its size; `None` if the module keeps none.
-    fn save_state(&mut self, state: &mut [u8]) -> Result<Option<usize>, IpaError> {
+    /// Writes opaque state into `state`, which has room for [`MAX_STATE`](abi::MAX_STATE) bytes, and
+    /// returns its size; `None` if there is none to save.
+    ///
+    /// Called after [`configure`](Self::configure): between two frames, every so many of them, and after
+    /// [`stop`](Self::stop). It takes its time from the next frame, and nothing the module does may
+    /// depend on whether it was asked: hence `&self`.
+    fn save_state(&self, state: &mut [u8]) -> Result<Option<usize>, IpaError> {
         let _ = state;
         Ok(None)
     }
 
-    /// Takes back what [`save_state`](Self::save_state) wrote, between `create` and `configure`.
+    /// Takes back what [`save_state`](Self::save_state) of another instance wrote: after
+    /// [`configure`](Self::configure) and before [`start`](Self::start), at most once.
+    ///
+    /// The state may be some frames old, of another sensor mode, or not what was saved at all.
+    /// What the application asked for is part of it: it does not ask again.
+    ///
+    /// # Errors
+    /// State that is refused. The instance is as it was, and is started without it.
     fn restore_state(&mut self, state: &[u8]) -> Result<(), IpaError> {
         let _ = state;
         Ok(())

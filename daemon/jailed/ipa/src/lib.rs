@@ -4,6 +4,10 @@
 //! C header `include/coldshoe_ipa.h`, mirrored field by field in [`abi`]. Rust modules implement
 //! [`Ipa`] and export it with [`export_ipa!`](crate::export_ipa); see `examples/fixed.rs`.
 //!
+//! A module with state is asked for it between frames ([`Ipa::save_state`]), and another instance,
+//! configured but not started yet, goes on from there if the first one's process is ended
+//! ([`Ipa::restore_state`]).
+//!
 //! A panic in a verb does not unwind into the host: the verb answers an error and the instance is
 //! not called again.
 

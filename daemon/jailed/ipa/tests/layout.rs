@@ -198,6 +198,7 @@ fn constants() -> BTreeMap<&'static str, u64> {
     let state = |state: AlgorithmState| u64::from(state as u32);
     BTreeMap::from([
         ("ABI_VERSION", abi::ABI_VERSION.into()),
+        ("MAX_STATE", abi::MAX_STATE as u64),
         ("LOG_ERROR", level(LogLevel::Error)),
         ("LOG_WARNING", level(LogLevel::Warning)),
         ("LOG_INFO", level(LogLevel::Info)),
@@ -375,4 +376,73 @@ fn the_examples_compile_without_a_warning_and_export_the_symbol() {
         let symbol = abi::ENTRY_SYMBOL.to_bytes_with_nul();
         assert!(bytes.windows(symbol.len()).any(|window| window == symbol));
     }
+}
+
+/// Drives the verbs of `grey_world.c` from the same translation unit.
+const STATE_OF_THE_C_EXAMPLE: &str = r#"
+#include "grey_world.c"
+#include <assert.h>
+#include <math.h>
+
+static int lines;
+
+static void note(void *context, uint32_t level, const char *message)
+{
+	(void)context;
+	(void)level;
+	(void)message;
+	lines++;
+}
+
+static const struct coldshoe_ipa_host host = { sizeof(host), 0, NULL, note };
+
+static struct grey_world *made(void)
+{
+	struct coldshoe_ipa_init init = { .struct_size = sizeof(init), .host = &host };
+	struct coldshoe_ipa_sensor sensor = { .struct_size = sizeof(sensor) };
+	void *instance;
+
+	assert(module.create(&init, &instance) == 0);
+	assert(module.configure(instance, &sensor) == 0);
+	return instance;
+}
+
+int main(void)
+{
+	struct grey_world *first = made(), *second = made();
+	uint8_t state[COLDSHOE_IPA_MAX_STATE];
+	struct saved saved;
+	int64_t size;
+
+	first->red = 1.75;
+	first->blue = 1.5;
+	size = module.save_state(first, state, sizeof(state));
+	assert(size == sizeof(saved));
+	assert(module.save_state(first, state, (size_t)size - 1) == -ENOSPC);
+	assert(module.restore_state(second, state, (size_t)size) == 0);
+	assert(module.start(second) == 0);
+	assert(second->red == 1.75 && second->blue == 1.5 && lines == 0);
+
+	assert(module.restore_state(second, state, (size_t)size - 1) == -EINVAL);
+	memcpy(&saved, state, sizeof(saved));
+	saved.red = NAN;
+	memcpy(state, &saved, sizeof(saved));
+	assert(module.restore_state(second, state, (size_t)size) == -EINVAL);
+	assert(second->red == 1.75 && lines == 2);
+	module.destroy(first);
+	module.destroy(second);
+	return 0;
+}
+"#;
+
+#[test]
+fn the_example_in_c_goes_on_from_its_state_and_refuses_what_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, binary) = (dir.path().join("state.c"), dir.path().join("state"));
+    fs::write(&source, STATE_OF_THE_C_EXAMPLE).unwrap();
+    let examples = crate_dir("examples");
+    compile(C11, &source, &["-I", examples.to_str().unwrap()], &binary);
+    let done = Command::new(binary).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
 }

@@ -5,119 +5,20 @@
 //! exposure `E* = t·ag·dg·g` uses the exposure of the statistics' own frame: frames still in
 //! flight ask for the same E* again, so delays cannot make the loop overshoot.
 
+mod tuning;
+
 use coldshoe_ipa::AlgorithmState;
-use serde::Deserialize;
 
-use crate::exposure::{Exposure, Limits, Stage};
+use crate::exposure::{Exposure, Limits};
 use crate::measure::{Measured, Zone};
-use crate::tuning::Fault;
 
-/// No target is above this: nothing could be told from full light.
-const BRIGHTEST_TARGET: f64 = 0.95;
+use tuning::BRIGHTEST_TARGET;
+pub use tuning::{AgcTuning, ConstraintMode, Metering};
+
 /// Within this factor of the wanted exposure the filter is faster.
 const NEAR: f64 = 0.2;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
-const MAX_STAGES: usize = 16;
-
-/// Which zones count.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metering {
-    /// All of them alike.
-    #[default]
-    Matrix,
-    /// The centre more than the edges.
-    Centre,
-    /// The central eighth of width and height each way.
-    Spot,
-}
-
-/// Which histogram constraints hold.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConstraintMode {
-    /// None.
-    None,
-    /// The brightest 2 % are brought to at least 0.5.
-    #[default]
-    Normal,
-    /// As normal, and they stay below 0.8.
-    Highlight,
-    /// The darker half is brought to at least 0.17.
-    Shadows,
-}
-
-/// The `[agc]` table.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct AgcTuning {
-    /// Mean luminance aimed at, full light being 1.
-    pub target: f64,
-    /// Which zones count.
-    pub metering: Metering,
-    /// Which histogram constraints hold.
-    pub constraint_mode: ConstraintMode,
-    /// Share of the way to the wanted exposure that one frame goes.
-    pub speed: f64,
-    /// Frames after the start that go all the way.
-    pub startup_frames: u32,
-    /// The exposure stays while it is wrong by less than this factor.
-    pub dead_band: f64,
-    /// Exposure is a multiple of this, µs; 0 switches it off.
-    pub flicker_period_us: f64,
-    /// How exposure and gain share the work; empty: all exposure first.
-    pub stages: Vec<Stage>,
-}
-
-impl Default for AgcTuning {
-    fn default() -> Self {
-        Self {
-            target: 0.16,
-            metering: Metering::default(),
-            constraint_mode: ConstraintMode::default(),
-            speed: 0.2,
-            startup_frames: 10,
-            dead_band: 0.02,
-            flicker_period_us: 0.0,
-            stages: Vec::new(),
-        }
-    }
-}
-
-impl AgcTuning {
-    pub(crate) fn check(&self) -> Result<(), Fault> {
-        Fault::unless_in("agc.target", self.target, 0.001..=BRIGHTEST_TARGET)?;
-        Fault::unless_in("agc.speed", self.speed, 0.001..=1.0)?;
-        Fault::unless_in("agc.startup_frames", self.startup_frames, 0..=1000)?;
-        Fault::unless_in("agc.dead_band", self.dead_band, 0.0..=0.5)?;
-        Fault::unless_in("agc.flicker_period_us", self.flicker_period_us, 0.0..=1e6)?;
-        if self.stages.len() > MAX_STAGES {
-            return Err(Fault::new(
-                "agc.stages",
-                format!(
-                    "has {} stages; keep at most {MAX_STAGES}",
-                    self.stages.len()
-                ),
-            ));
-        }
-        let mut before = Stage {
-            exposure_us: 1e-3,
-            gain: 1.0,
-        };
-        for (i, stage) in self.stages.iter().enumerate() {
-            let key = |name| format!("agc.stages.{i}.{name}");
-            Fault::unless_in(
-                key("exposure_us"),
-                stage.exposure_us,
-                before.exposure_us..=1e9,
-            )?;
-            Fault::unless_in(key("gain"), stage.gain, before.gain..=1e6)?;
-            before = *stage;
-        }
-        Ok(())
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Bound {
@@ -193,19 +94,28 @@ pub struct ExposureDecision {
     pub luminance: f64,
 }
 
+/// What exposure control holds from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AgcState {
+    /// Filtered total exposure, µs at a gain of 1; always within reach, so that it cannot wind up.
+    pub(crate) filtered: Option<f64>,
+    /// What was decided last.
+    pub(crate) held: Option<Exposure>,
+    /// Frames since the start.
+    pub(crate) frames: u32,
+    /// How much a lower constraint raised the gain when its pixels were last unclipped.
+    pub(crate) lift: f64,
+}
+
 /// Automatic exposure and gain control of one camera.
 #[derive(Clone, Debug)]
 pub struct Agc {
     tuning: AgcTuning,
     limits: Limits,
     reach: (f64, f64),
-    /// Filtered total exposure, µs at a gain of 1; always within reach, so that it cannot wind up.
-    filtered: Option<f64>,
-    /// What was decided last.
-    held: Option<Exposure>,
-    frames: u32,
-    /// How much a lower constraint raised the gain when its pixels were last unclipped.
-    lift: f64,
+    state: AgcState,
+    /// Frames went by that nothing is known of.
+    stale: bool,
 }
 
 impl Agc {
@@ -215,34 +125,49 @@ impl Agc {
             reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
             tuning: tuning.clone(),
             limits,
-            filtered: None,
-            held: None,
-            frames: 0,
-            lift: 1.0,
+            state: AgcState {
+                filtered: None,
+                held: None,
+                frames: 0,
+                lift: 1.0,
+            },
+            stale: false,
         }
     }
 
     /// Total exposure that the filter stands at, µs at a gain of 1.
     pub fn total(&self) -> Option<f64> {
-        self.filtered
+        self.state.filtered
     }
 
     /// Starts anew from where it stands: the next frames go all the way again.
     pub fn restart(&mut self) {
-        self.frames = 0;
+        self.state.frames = 0;
     }
 
-    /// Goes on from a total exposure that was reached before, past the start-up.
-    pub fn resume(&mut self, total: f64) {
-        if total.is_finite() && total > 0.0 {
-            self.filtered = Some(self.reachable(total));
-            self.frames = self.tuning.startup_frames;
-        }
+    /// What it holds.
+    pub(crate) fn state(&self) -> AgcState {
+        self.state
+    }
+
+    /// Goes on from what another one held. This sensor's mode may reach less.
+    pub(crate) fn resume(&mut self, state: &AgcState) {
+        self.state = AgcState {
+            filtered: state.filtered.map(|total| self.reachable(total)),
+            held: state.held.map(|held| self.possible(held)),
+            ..*state
+        };
+    }
+
+    /// So many frames went by since that was held.
+    pub(crate) fn missed(&mut self, frames: u64) {
+        self.stale = frames > 0;
     }
 
     /// Decides on the exposure to ask for after a frame.
     pub fn process(&mut self, frame: &Measured, request: &ExposureRequest) -> ExposureDecision {
         let luminance = metered(frame, self.tuning.metering, 1.0);
+        let stale = std::mem::take(&mut self.stale);
         if !request.auto {
             return ExposureDecision {
                 exposure: self.hold(frame, request),
@@ -253,38 +178,60 @@ impl Agc {
         let now = self.applied_total(frame);
         let wanted = now * self.wanted_gain(frame, request.ev);
         let aim = self.reachable(wanted);
+        if stale {
+            self.catch_up(now, aim);
+        }
         let filtered = self.reachable(self.filter(aim));
-        self.filtered = Some(filtered);
-        self.frames = self.frames.saturating_add(1);
+        self.state.filtered = Some(filtered);
+        self.state.frames = self.state.frames.saturating_add(1);
         let split = self
             .limits
             .split(filtered, &self.tuning.stages, self.tuning.flicker_period_us);
-        self.held = Some(split);
+        self.state.held = Some(split);
         ExposureDecision {
             exposure: split,
-            state: state(now, aim, wanted),
+            state: how_far(now, aim, wanted),
             luminance,
         }
     }
 
     /// Manual exposure, or what was in force when automatic control was switched off.
     fn hold(&mut self, frame: &Measured, request: &ExposureRequest) -> Exposure {
-        let before = self.held.unwrap_or(frame.applied);
+        let before = self.state.held.unwrap_or(frame.applied);
         let held = match (request.exposure_us, request.gain) {
-            (None, None) => Exposure {
-                digital_gain: before.digital_gain.min(self.limits.digital_gain).max(1.0),
-                ..self
-                    .limits
-                    .nearest(before.exposure_us, before.analogue_gain)
-            },
+            (None, None) => self.possible(before),
             (time, gain) => self.limits.nearest(
                 time.unwrap_or(before.exposure_us),
                 gain.unwrap_or(before.analogue_gain),
             ),
         };
-        self.held = Some(held);
-        self.resume(held.total());
+        self.state.held = Some(held);
+        self.state.filtered = Some(self.reachable(held.total()));
+        self.state.frames = self.tuning.startup_frames;
         held
+    }
+
+    /// The nearest exposure that the sensor takes.
+    fn possible(&self, exposure: Exposure) -> Exposure {
+        let digital_gain = exposure.digital_gain.min(self.limits.digital_gain).max(1.0);
+        Exposure {
+            digital_gain,
+            ..self
+                .limits
+                .nearest(exposure.exposure_us, exposure.analogue_gain)
+        }
+    }
+
+    /// What the sensor applies may be newer than the state that this one goes on from. It is, if
+    /// it has come nearer to the aim: to go back and come again would be seen.
+    fn catch_up(&mut self, now: f64, aim: f64) {
+        let off = |total: f64| (total / aim).ln().abs();
+        let newer = |filtered: f64| {
+            (now / filtered - 1.0).abs() > self.tuning.dead_band && off(now) < off(filtered)
+        };
+        if self.state.filtered.is_some_and(newer) {
+            self.state.filtered = Some(self.reachable(now));
+        }
     }
 
     /// The exposure of the statistics' own frame; what was asked for last if they do not say.
@@ -293,7 +240,7 @@ impl Agc {
         if total.is_finite() && total > 0.0 {
             return total;
         }
-        self.filtered.unwrap_or(self.reach.0)
+        self.state.filtered.unwrap_or(self.reach.0)
     }
 
     fn reachable(&self, total: f64) -> f64 {
@@ -303,14 +250,14 @@ impl Agc {
 
     /// IIR towards `aim`, `s·E* + (1−s)·Ef`, with a dead band and a quick start.
     fn filter(&self, aim: f64) -> f64 {
-        let Some(filtered) = self.filtered else {
+        let Some(filtered) = self.state.filtered else {
             return aim;
         };
         let off = (aim / filtered - 1.0).abs();
         if off <= self.tuning.dead_band {
             return filtered;
         }
-        let speed = if self.frames < self.tuning.startup_frames {
+        let speed = if self.state.frames < self.tuning.startup_frames {
             1.0
         } else if off <= NEAR {
             self.tuning.speed.sqrt()
@@ -333,13 +280,14 @@ impl Agc {
                 continue;
             };
             let bound = aim(constraint.target) / level.max(1e-6);
-            // Of pixels that are mostly clipped only a least brightness is known.
+            // Of pixels that are mostly clipped only a least brightness is known, and so of the
+            // bound no more than that it is not above this.
             let clipped = frame.clipped > (1.0 - constraint.low) / 2.0;
             gain = match constraint.bound {
                 Bound::Upper => gain.min(bound),
-                Bound::Lower if clipped => gain * self.lift,
+                Bound::Lower if clipped => gain.max((gain * self.state.lift).min(bound)),
                 Bound::Lower => {
-                    self.lift = (bound / gain).max(1.0);
+                    self.state.lift = (bound / gain).max(1.0);
                     gain.max(bound)
                 }
             };
@@ -348,7 +296,7 @@ impl Agc {
     }
 }
 
-fn state(now: f64, aim: f64, wanted: f64) -> AlgorithmState {
+fn how_far(now: f64, aim: f64, wanted: f64) -> AlgorithmState {
     let off = |a: f64, b: f64| (a / b - 1.0).abs() > CONVERGED;
     if off(now, aim) {
         AlgorithmState::Searching
@@ -528,7 +476,7 @@ mod tests {
         }
         about(total(&mut agc, &frame(&[0.08], 1000.0)), 1200.0);
         about(total(&mut agc, &frame(&[0.08], 1000.0)), 1360.0);
-        agc.resume(1800.0);
+        agc.state.filtered = Some(1800.0);
         about(
             total(&mut agc, &frame(&[0.08], 1000.0)),
             1800.0 + 200.0 * 0.2_f64.sqrt(),
@@ -614,6 +562,56 @@ mod tests {
     }
 
     #[test]
+    fn whatever_lift_it_goes_on_from_burnt_highlights_come_down() {
+        let mut agc = agc(ConstraintMode::Normal);
+        agc.state.lift = 1e9;
+        let burnt = total(&mut agc, &frame(&[1.0], 10_000.0));
+        about(burnt, 5_000.0);
+    }
+
+    #[test]
+    fn it_goes_on_within_what_this_mode_reaches() {
+        let state = AgcState {
+            filtered: Some(1e9),
+            held: Some(Exposure {
+                exposure_us: 33_333.0,
+                analogue_gain: 16.0,
+                digital_gain: 9.0,
+            }),
+            frames: 100,
+            lift: 1.0,
+        };
+        let mut agc = agc(ConstraintMode::None);
+        agc.resume(&state);
+        assert_eq!(agc.total(), Some(640_000.0));
+        let off = ExposureRequest {
+            auto: false,
+            ..auto()
+        };
+        let held = agc.process(&frame(&[0.16], 1000.0), &off).exposure;
+        assert_eq!(held, limits().split(1e9, &[], 0.0));
+    }
+
+    #[test]
+    fn after_missed_frames_it_goes_on_from_whichever_is_nearer_to_the_aim() {
+        let standing = |at, missed, applied_us| {
+            let mut agc = agc(ConstraintMode::None);
+            agc.state.filtered = Some(at);
+            agc.state.frames = 100;
+            agc.missed(missed);
+            // 4000 µs would be right.
+            let luminance = 0.16 * applied_us / 4_000.0;
+            total(&mut agc, &frame(&[luminance], applied_us))
+        };
+        // The sensor was brought to the aim since.
+        about(standing(1_000.0, 30, 4_000.0), 4_000.0);
+        // A stream starts, or what was asked for is still on its way.
+        about(standing(4_000.0, 30, 10_000.0), 4_000.0);
+        // Nothing was missed: no other knows better.
+        about(standing(1_000.0, 0, 4_000.0), 1_000.0 + 0.2 * 3_000.0);
+    }
+
+    #[test]
     fn frames_without_light_pixels_or_exposure_do_no_harm() {
         let mut agc = agc(ConstraintMode::Shadows);
         for scene in [
@@ -625,36 +623,5 @@ mod tests {
             let e = agc.process(&scene, &auto()).exposure;
             assert!((20.0..=640_000.0 * 1.001).contains(&e.total()), "{e:?}");
         }
-    }
-
-    #[test]
-    fn tuning_out_of_range_is_refused_by_key() {
-        let refused = |change: fn(&mut AgcTuning)| {
-            let mut tuning = AgcTuning::default();
-            change(&mut tuning);
-            tuning.check().unwrap_err().to_string()
-        };
-        assert!(refused(|t| t.speed = 0.0).contains("agc.speed"));
-        assert!(refused(|t| t.dead_band = f64::NAN).contains("agc.dead_band"));
-        let stage = |exposure_us, gain| Stage { exposure_us, gain };
-        let mut tuning = AgcTuning {
-            stages: vec![stage(100.0, 2.0), stage(50.0, 4.0)],
-            ..AgcTuning::default()
-        };
-        assert!(
-            tuning
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("agc.stages.1.exposure_us")
-        );
-        tuning.stages = vec![stage(100.0, 2.0); 17];
-        assert!(
-            tuning
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("agc.stages")
-        );
     }
 }

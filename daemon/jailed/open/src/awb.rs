@@ -77,8 +77,9 @@ pub struct WhiteDecision {
     pub state: AlgorithmState,
 }
 
+/// How much of a decision is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Pace {
+pub(crate) enum Pace {
     /// Decisions are taken as they are.
     Start { frames: u32 },
     /// Decisions are averaged; `far` in a row were of another light.
@@ -94,13 +95,35 @@ struct Sample {
     weight: f64,
 }
 
+/// What white balance holds from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AwbState {
+    /// What a neutral surface is taken to read.
+    pub(crate) white: WhitePoint,
+    /// How much of a decision is taken.
+    pub(crate) pace: Pace,
+}
+
+impl AwbState {
+    /// Whether it is one that white balance can come to.
+    pub(crate) fn is_sane(&self) -> bool {
+        let counted = match self.pace {
+            Pace::Start { frames } => frames <= START_FRAMES,
+            Pace::Steady { far } => far < OTHER_LIGHT.1,
+            Pace::Chase => true,
+        };
+        counted && RATIOS.contains(&self.white.red) && RATIOS.contains(&self.white.blue)
+    }
+}
+
 /// Automatic white balance of one camera.
 #[derive(Clone, Debug)]
 pub struct Awb {
     tuning: AwbTuning,
     curve: CtCurve,
-    white: WhitePoint,
-    pace: Pace,
+    state: AwbState,
+    /// Frames went by that nothing is known of, enough for another light.
+    stale: bool,
     samples: Vec<Sample>,
     sorted: Vec<f64>,
 }
@@ -113,10 +136,13 @@ impl Awb {
     pub fn new(tuning: &AwbTuning) -> Result<Self, Fault> {
         let curve = CtCurve::new("awb.curve", &tuning.curve)?;
         Ok(Self {
-            white: curve.at(tuning.default_temperature),
+            state: AwbState {
+                white: plausible(curve.at(tuning.default_temperature)),
+                pace: Pace::Start { frames: 0 },
+            },
+            stale: false,
             curve,
             tuning: tuning.clone(),
-            pace: Pace::Start { frames: 0 },
             samples: Vec::with_capacity(256),
             sorted: Vec::with_capacity(256),
         })
@@ -124,20 +150,28 @@ impl Awb {
 
     /// What a neutral surface is taken to read.
     pub fn white(&self) -> WhitePoint {
-        self.white
+        self.state.white
     }
 
     /// Starts anew, keeping the white point until something was seen.
     pub fn restart(&mut self) {
-        self.pace = Pace::Start { frames: 0 };
+        self.state.pace = Pace::Start { frames: 0 };
     }
 
-    /// Goes on from a white point that was found before, past the start.
-    pub fn resume(&mut self, white: WhitePoint) {
-        if white.is_sane() {
-            self.white = white;
-            self.pace = Pace::Steady { far: 0 };
-        }
+    /// What it holds.
+    pub(crate) fn state(&self) -> AwbState {
+        self.state
+    }
+
+    /// Goes on from what another one held.
+    pub(crate) fn resume(&mut self, state: AwbState) {
+        self.state = state;
+    }
+
+    /// So many frames went by since that was held. In a few the light may have changed, and the
+    /// picture have its colours already.
+    pub(crate) fn missed(&mut self, frames: u64) {
+        self.stale = frames >= OTHER_LIGHT.1.into();
     }
 
     /// White balance as it stands, without looking at a frame.
@@ -168,7 +202,7 @@ impl Awb {
             return self.prepare(request);
         }
         let clipped = self.gather(frame);
-        let started = !matches!(self.pace, Pace::Start { .. });
+        let started = !matches!(self.state.pace, Pace::Start { .. });
         if started && !exposed && clipped > MUCH_CLIPPED {
             return self.decision(AlgorithmState::Searching);
         }
@@ -179,13 +213,15 @@ impl Awb {
         let Some(found) = found.filter(|white| white.is_sane()) else {
             return self.decision(AlgorithmState::Searching);
         };
-        let off = self.white.angle(found);
+        let before = self.state.white;
+        let off = before.angle(found);
         let speed = self.pace(off);
-        self.white = WhitePoint {
-            red: self.white.red + speed * (found.red - self.white.red),
-            blue: self.white.blue + speed * (found.blue - self.white.blue),
-        };
-        let near = self.white.angle(found) <= 1.0 && self.pace != Pace::Chase;
+        let white = plausible(WhitePoint {
+            red: before.red + speed * (found.red - before.red),
+            blue: before.blue + speed * (found.blue - before.blue),
+        });
+        self.state.white = white;
+        let near = white.angle(found) <= 1.0 && self.state.pace != Pace::Chase;
         self.decision(if near {
             AlgorithmState::Converged
         } else {
@@ -195,27 +231,36 @@ impl Awb {
 
     fn hold(&mut self, manual: ManualWhite) {
         let white = match manual {
-            ManualWhite::Hold => self.white,
+            ManualWhite::Hold => self.state.white,
             ManualWhite::Gains(red, blue) => WhitePoint {
                 red: 1.0 / red,
                 blue: 1.0 / blue,
             },
             ManualWhite::Temperature(kelvin) => self.curve.at(kelvin),
         };
-        self.resume(white);
+        if white.is_sane() {
+            self.state = AwbState {
+                white: plausible(white),
+                pace: Pace::Steady { far: 0 },
+            };
+        }
     }
 
     fn decision(&self, state: AlgorithmState) -> WhiteDecision {
         WhiteDecision {
-            white: self.white,
-            temperature: self.curve.temperature(self.white),
+            white: self.state.white,
+            temperature: self.curve.temperature(self.state.white),
             state,
         }
     }
 
     /// How much of a decision that is `off` degrees away this frame takes.
     fn pace(&mut self, off: f64) -> f64 {
-        let (pace, speed) = match self.pace {
+        let stale = std::mem::take(&mut self.stale);
+        let (pace, speed) = match self.state.pace {
+            Pace::Steady { .. } | Pace::Chase if stale && off > OTHER_LIGHT.0 => {
+                (Pace::Steady { far: 0 }, 1.0)
+            }
             Pace::Start { frames } if frames < START_FRAMES => {
                 (Pace::Start { frames: frames + 1 }, 1.0)
             }
@@ -228,7 +273,7 @@ impl Awb {
             Pace::Chase if off > REACHED => (Pace::Chase, self.tuning.chase_speed),
             _ => (Pace::Steady { far: 0 }, self.tuning.speed),
         };
-        self.pace = pace;
+        self.state.pace = pace;
         speed
     }
 
@@ -245,10 +290,10 @@ impl Awb {
                 weight: zone.luminance,
             };
             let lit = zone.valid > 0.0 && green >= tuning.min_level && sample.weight.is_normal();
-            let plausible = RATIOS.contains(&sample.red) && RATIOS.contains(&sample.blue);
+            let real = RATIOS.contains(&sample.red) && RATIOS.contains(&sample.blue);
             if zone.clipped > tuning.max_clipped {
                 clipped += 1.0;
-            } else if lit && plausible {
+            } else if lit && real {
                 brightest = brightest.max(sample.weight);
                 self.samples.push(sample);
             }
@@ -371,6 +416,15 @@ impl Awb {
             before = prior;
         }
         before.at(kelvin)
+    }
+}
+
+/// The nearest white point whose ratios a light and a surface can have.
+fn plausible(white: WhitePoint) -> WhitePoint {
+    let within = |ratio: f64| ratio.clamp(*RATIOS.start(), *RATIOS.end());
+    WhitePoint {
+        red: within(white.red),
+        blue: within(white.blue),
     }
 }
 
@@ -583,6 +637,23 @@ mod tests {
             .collect();
         assert!(off[1] > 0.85 * off[0], "{off:?}");
         assert!(off[14] < 0.5, "{off:?}");
+    }
+
+    #[test]
+    fn after_missed_frames_another_light_is_taken_as_it_is() {
+        let (frame, white) = scene(6500.0);
+        let off = |missed| {
+            let mut awb = awb(Method::Search);
+            for _ in 0..20 {
+                look(&mut awb, &scene(2856.0).0);
+            }
+            let state = awb.state();
+            awb.resume(state);
+            awb.missed(missed);
+            look(&mut awb, &frame).white.angle(white)
+        };
+        assert!(off(30) < 0.3);
+        assert!(off(2) > 5.0, "it cannot have been seen to last");
     }
 
     #[test]

@@ -37,11 +37,20 @@ impl BlackLevelTuning {
     }
 }
 
-/// The black level of one camera, fraction of full scale.
+/// What black level holds from frame to frame, fractions of full scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BlackState {
+    /// Where it started.
+    pub(crate) start: f64,
+    /// Where it is.
+    pub(crate) level: f64,
+}
+
+/// The black level of one camera.
 #[derive(Clone, Debug)]
 pub struct BlackLevel {
     share: f64,
-    level: f64,
+    state: BlackState,
 }
 
 impl BlackLevel {
@@ -52,30 +61,46 @@ impl BlackLevel {
         } else {
             0.0
         };
+        let start = tuning.level.unwrap_or(sensor);
         Self {
             share: tuning.share,
-            level: tuning.level.unwrap_or(sensor),
+            state: BlackState {
+                start,
+                level: start,
+            },
         }
     }
 
-    /// The level in use.
+    /// The level in use, fraction of full scale.
     pub fn level(&self) -> f64 {
-        self.level
+        self.state.level
     }
 
-    /// Goes on from a level that was found before, unless it is above the present one.
-    pub fn resume(&mut self, level: f64) {
-        if level < self.level {
-            self.level = level.max(0.0);
+    /// What it holds.
+    pub(crate) fn state(&self) -> BlackState {
+        self.state
+    }
+
+    /// Goes on from what another one held, if that started from the same level: what was found in
+    /// one mode of a sensor says nothing about another, and is never raised again.
+    pub(crate) fn resume(&mut self, state: BlackState) {
+        if state.start == self.state.start {
+            self.lower_to(state.level);
+        }
+    }
+
+    fn lower_to(&mut self, level: f64) {
+        if level < self.state.level {
+            self.state.level = level.max(0.0);
         }
     }
 
     /// Looks at a frame and returns the level to use. The statistics had `frame.black` subtracted.
     pub fn process(&mut self, frame: &Measured) -> f64 {
         if let Some(bin) = frame.quantile_bin(self.share) {
-            self.resume(frame.black + bin as f64 * frame.bin_width * frame.range);
+            self.lower_to(frame.black + bin as f64 * frame.bin_width * frame.range);
         }
-        self.level
+        self.state.level
     }
 }
 
@@ -135,6 +160,18 @@ mod tests {
             ..frame(0)
         };
         assert_eq!(tuned(0.125).process(&frame), 0.0625);
+    }
+
+    #[test]
+    fn what_was_found_is_gone_on_from_in_the_same_mode_only() {
+        let mut first = tuned(0.125);
+        first.process(&frame(16));
+        let mut second = tuned(0.125);
+        second.resume(first.state());
+        assert_eq!(second.level(), 0.0625);
+        let mut another_mode = tuned(0.25);
+        another_mode.resume(first.state());
+        assert_eq!(another_mode.level(), 0.25);
     }
 
     #[test]

@@ -124,6 +124,16 @@ impl Ccm {
         }
     }
 
+    /// Temperature of the matrix in use, K.
+    pub(crate) fn used(&self) -> Option<f64> {
+        self.used.map(|(kelvin, _)| kelvin)
+    }
+
+    /// Goes on from the matrix that another one used.
+    pub(crate) fn resume(&mut self, used: Option<f64>) {
+        self.used = used.map(|kelvin| (kelvin, self.tuning.at(kelvin)));
+    }
+
     /// The matrix for a temperature, K, and a saturation relative to the tuning's. It moves in
     /// steps of 100 K: its noise would be seen before its error.
     pub fn process(&mut self, kelvin: f64, saturation: f64) -> Matrix {

@@ -1,5 +1,7 @@
 //! The module: one camera's algorithms behind the verbs of the interface.
 
+use std::mem;
+
 use coldshoe_ipa::{
     Actuators, AlgorithmState, Answer, FrameIn, Init, Ipa, IpaError, Metadata, ModuleFlags,
     ModuleInfo, Sensor, Wanted,
@@ -25,7 +27,6 @@ pub struct Open {
     tuning: Tuning,
     capabilities: u64,
     requests: Requests,
-    restored: Option<State>,
     algorithms: Option<Algorithms>,
 }
 
@@ -39,6 +40,10 @@ struct Algorithms {
     ccm: Ccm,
     tone: Tone,
     lsc: Option<Shading>,
+    /// Number of the last frame.
+    last_frame: Option<u64>,
+    /// They go on from another instance's state, and there was no frame since.
+    resumed: bool,
 }
 
 /// Lens shading: the block, and the tuning it came from with the frame's width and height.
@@ -80,7 +85,6 @@ impl Open {
             tuning: tuning.map_err(IpaError::new)?,
             capabilities,
             requests: Requests::default(),
-            restored: None,
             algorithms: None,
         })
     }
@@ -120,23 +124,17 @@ impl Ipa for Open {
             ccm: Ccm::new(&tuning.ccm),
             tone: Tone::new(&tuning.tone),
             lsc,
+            last_frame: None,
+            resumed: false,
         });
         Ok(())
     }
 
     fn start(&mut self) -> Result<(), IpaError> {
-        let restored = self.restored.take();
         let algorithms = self.algorithms()?;
-        match restored {
-            Some(state) => {
-                algorithms.agc.resume(state.total_exposure_us);
-                algorithms.awb.resume(state.white);
-                algorithms.black_level.resume(state.black);
-            }
-            None => {
-                algorithms.agc.restart();
-                algorithms.awb.restart();
-            }
+        if !algorithms.resumed {
+            algorithms.agc.restart();
+            algorithms.awb.restart();
         }
         Ok(())
     }
@@ -146,6 +144,7 @@ impl Ipa for Open {
         let (requests, capabilities) = (self.requests, self.capabilities);
         let lux = self.tuning.lux;
         let algorithms = self.algorithms()?;
+        algorithms.count(frame.frame);
         let mut answer = Answer::default();
         let white = match frame.stats {
             Some(bytes) => {
@@ -179,17 +178,10 @@ impl Ipa for Open {
         Ok(answer)
     }
 
-    fn save_state(&mut self, state: &mut [u8]) -> Result<Option<usize>, IpaError> {
-        let algorithms = self.algorithms()?;
-        let Some(total_exposure_us) = algorithms.agc.total() else {
-            return Ok(None);
-        };
-        let bytes = State {
-            total_exposure_us,
-            white: algorithms.awb.white(),
-            black: algorithms.black_level.level(),
-        }
-        .encode();
+    /// Copies some numbers, and allocates nothing.
+    fn save_state(&self, state: &mut [u8]) -> Result<Option<usize>, IpaError> {
+        let algorithms = self.algorithms.as_ref().ok_or_else(not_configured)?;
+        let bytes = algorithms.state(self.requests).encode();
         let room = state.len();
         let state = state.get_mut(..bytes.len()).ok_or_else(|| {
             IpaError::new(format_args!(
@@ -202,20 +194,59 @@ impl Ipa for Open {
     }
 
     fn restore_state(&mut self, state: &[u8]) -> Result<(), IpaError> {
-        self.restored = Some(State::decode(state).map_err(IpaError::new)?);
+        let algorithms = self.algorithms()?;
+        let state = State::decode(state).map_err(IpaError::new)?;
+        algorithms.resume(&state);
+        self.requests = state.requests;
         Ok(())
     }
 }
 
 impl Open {
     fn algorithms(&mut self) -> Result<&mut Algorithms, IpaError> {
-        self.algorithms
-            .as_mut()
-            .ok_or_else(|| IpaError::new("not configured; call configure before this verb"))
+        self.algorithms.as_mut().ok_or_else(not_configured)
     }
 }
 
+fn not_configured() -> IpaError {
+    IpaError::new("not configured; call configure before this verb")
+}
+
 impl Algorithms {
+    /// All that they hold from frame to frame.
+    fn state(&self, requests: Requests) -> State {
+        State {
+            last_frame: self.last_frame,
+            requests,
+            agc: self.agc.state(),
+            awb: self.awb.state(),
+            black: self.black_level.state(),
+            ccm: self.ccm.used(),
+        }
+    }
+
+    fn resume(&mut self, state: &State) {
+        self.last_frame = state.last_frame;
+        self.agc.resume(&state.agc);
+        self.awb.resume(state.awb);
+        self.black_level.resume(state.black);
+        self.ccm.resume(state.ccm);
+        self.resumed = true;
+    }
+
+    /// Keeps count of frames; after a restore, tells the algorithms how many they have missed.
+    fn count(&mut self, frame: u64) {
+        let before = self.last_frame.replace(frame);
+        if let (true, Some(before)) = (mem::take(&mut self.resumed), before) {
+            // Numbers that start over say nothing: any number of frames.
+            let missed = frame
+                .checked_sub(before)
+                .map_or(u64::MAX, |step| step.saturating_sub(1));
+            self.agc.missed(missed);
+            self.awb.missed(missed);
+        }
+    }
+
     /// Writes every block the ISP has, each time: a frame that was dropped takes nothing with it.
     fn write(
         &mut self,

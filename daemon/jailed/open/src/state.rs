@@ -1,28 +1,55 @@
-//! The state that a replaced worker goes on from.
+//! The state that a replaced worker goes on from: all that the algorithms hold from frame to frame.
 //!
 //! | offset | type | field |
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
-//! | 4 | u32 | version 1 |
-//! | 8 | f64 | total exposure, µs at a gain of 1 |
-//! | 16 | f64 | R/G of a neutral surface |
-//! | 24 | f64 | B/G of a neutral surface |
-//! | 32 | f64 | black level, fraction of full scale |
+//! | 4 | u32 | version 2 |
+//! | 8 | u32 | size of the whole, 176 |
+//! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame |
+//! | 16 | u64 | number of the last frame |
+//! | 24 | f64 | compensation, EV |
+//! | 32 | f64\[2\] | exposure, µs, and gain asked for; 0: not asked for |
+//! | 48 | u32, f64\[2\] | white balance asked for. 0: hold; 1: gains of red and blue; 2: temperature, K |
+//! | 68 | f64\[2\] | contrast and saturation asked for |
+//! | 84 | f64 | filtered total exposure, µs at a gain of 1; 0: none yet |
+//! | 92 | f64\[3\] | exposure decided last: µs, analogue gain, digital gain; 0: none yet |
+//! | 116 | u32 | frames since exposure's start |
+//! | 120 | f64 | lift of clipped highlights |
+//! | 128 | f64\[2\] | R/G and B/G of a neutral surface |
+//! | 144 | u32\[2\] | pace of white balance and its count. 0: start, 1: steady, 2: chase |
+//! | 152 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
+//! | 168 | f64 | temperature of the colour matrix, K; 0: none yet |
 
 use thiserror::Error;
 
+use crate::agc::{AgcState, ExposureRequest};
+use crate::awb::{AwbState, ManualWhite, Pace, WhiteRequest};
+use crate::black_level::BlackState;
+use crate::controls::Requests;
 use crate::ct_curve::WhitePoint;
+use crate::exposure::Exposure;
 
-const HEAD: [u8; 8] = *b"CSOP\x01\0\0\0";
+const MAGIC: [u8; 4] = *b"CSOP";
+const VERSION: u32 = 2;
 /// Bytes of a saved state.
-pub const SIZE: usize = 40;
+pub const SIZE: usize = 176;
 
-/// What the algorithms have found out.
+const AE_AUTO: u32 = 1 << 0;
+const AWB_AUTO: u32 = 1 << 1;
+const HAS_LAST_FRAME: u32 = 1 << 2;
+const FLAGS: u32 = AE_AUTO | AWB_AUTO | HAS_LAST_FRAME;
+
+/// What the algorithms have found out, and what the application asked of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct State {
-    pub total_exposure_us: f64,
-    pub white: WhitePoint,
-    pub black: f64,
+    /// Number of the last frame.
+    pub last_frame: Option<u64>,
+    pub requests: Requests,
+    pub agc: AgcState,
+    pub awb: AwbState,
+    pub black: BlackState,
+    /// Temperature of the colour matrix in use, K.
+    pub ccm: Option<f64>,
 }
 
 /// Why bytes are not a saved state.
@@ -39,105 +66,199 @@ pub enum StateError {
 impl State {
     pub fn encode(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
-        let values = [
-            self.total_exposure_us,
-            self.white.red,
-            self.white.blue,
-            self.black,
-        ];
-        bytes[..8].copy_from_slice(&HEAD);
-        for (chunk, value) in bytes[8..].chunks_exact_mut(8).zip(values) {
-            chunk.copy_from_slice(&value.to_le_bytes());
-        }
+        let mut out = Writer(&mut bytes);
+        out.put(MAGIC);
+        out.u32(VERSION);
+        out.u32(SIZE as u32);
+        let flag = |set: bool, bit| if set { bit } else { 0 };
+        let Requests {
+            exposure, white, ..
+        } = self.requests;
+        out.u32(
+            flag(exposure.auto, AE_AUTO)
+                | flag(white.auto, AWB_AUTO)
+                | flag(self.last_frame.is_some(), HAS_LAST_FRAME),
+        );
+        out.put(self.last_frame.unwrap_or(0).to_le_bytes());
+        out.f64(exposure.ev);
+        out.positive(exposure.exposure_us);
+        out.positive(exposure.gain);
+        let (manual, values) = match white.manual {
+            ManualWhite::Hold => (0, [0.0; 2]),
+            ManualWhite::Gains(red, blue) => (1, [red, blue]),
+            ManualWhite::Temperature(kelvin) => (2, [kelvin, 0.0]),
+        };
+        out.u32(manual);
+        out.f64(values[0]);
+        out.f64(values[1]);
+        out.f64(self.requests.contrast);
+        out.f64(self.requests.saturation);
+        out.positive(self.agc.filtered);
+        out.positive(self.agc.held.map(|held| held.exposure_us));
+        out.positive(self.agc.held.map(|held| held.analogue_gain));
+        out.positive(self.agc.held.map(|held| held.digital_gain));
+        out.u32(self.agc.frames);
+        out.f64(self.agc.lift);
+        out.f64(self.awb.white.red);
+        out.f64(self.awb.white.blue);
+        let (pace, count) = match self.awb.pace {
+            Pace::Start { frames } => (0, frames),
+            Pace::Steady { far } => (1, far),
+            Pace::Chase => (2, 0),
+        };
+        out.u32(pace);
+        out.u32(count);
+        out.f64(self.black.start);
+        out.f64(self.black.level);
+        out.positive(self.ccm);
         bytes
     }
 
+    /// Takes nothing that [`encode`](Self::encode) would not write, byte for byte.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let bytes: &[u8; SIZE] = bytes.try_into().map_err(|_| StateError::Format)?;
-        let (head, rest) = bytes.split_at(8);
-        if head != HEAD {
+        let mut from = Reader(bytes);
+        if (from.take()?, from.u32()?, from.u32()?) != (MAGIC, VERSION, SIZE as u32) {
             return Err(StateError::Format);
         }
-        let mut values = [0.0; 4];
-        for (value, chunk) in values.iter_mut().zip(rest.as_chunks::<8>().0) {
-            *value = f64::from_le_bytes(*chunk);
-        }
-        let [total_exposure_us, red, blue, black] = values;
-        let white = WhitePoint { red, blue };
-        let exposed = total_exposure_us.is_finite() && total_exposure_us > 0.0;
-        if !(exposed && white.is_sane() && (0.0..=0.5).contains(&black)) {
+        let flags = from.u32()?;
+        let frame = u64::from_le_bytes(from.take()?);
+        let last_frame = (flags & HAS_LAST_FRAME != 0).then_some(frame);
+        if flags & !FLAGS != 0 || last_frame.unwrap_or(0) != frame {
             return Err(StateError::Value);
         }
-        Ok(Self {
-            total_exposure_us,
+        let exposure = ExposureRequest {
+            auto: flags & AE_AUTO != 0,
+            ev: from.within(f64::MIN, f64::MAX)?,
+            exposure_us: from.positive()?,
+            gain: from.positive()?,
+        };
+        let white = WhiteRequest {
+            auto: flags & AWB_AUTO != 0,
+            manual: from.manual()?,
+        };
+        let requests = Requests {
+            exposure,
             white,
+            contrast: from.within(0.0, f64::MAX)?,
+            saturation: from.within(0.0, f64::MAX)?,
+        };
+        let agc = AgcState {
+            filtered: from.positive()?,
+            held: from.exposure()?,
+            frames: from.u32()?,
+            lift: from.within(1.0, f64::MAX)?,
+        };
+        let awb = from.awb()?;
+        let black = BlackState {
+            start: from.within(0.0, 0.5)?,
+            level: from.within(0.0, 0.5)?,
+        };
+        let ccm = from.positive()?;
+        Ok(Self {
+            last_frame,
+            requests,
+            agc,
+            awb,
             black,
+            ccm,
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// The rest of the bytes, to be written in order.
+struct Writer<'a>(&'a mut [u8]);
 
-    const STATE: State = State {
-        total_exposure_us: 12_345.6,
-        white: WhitePoint {
-            red: 0.6,
-            blue: 0.5,
-        },
-        black: 0.0625,
-    };
-
-    #[test]
-    fn what_was_saved_comes_back() {
-        assert_eq!(State::decode(&STATE.encode()), Ok(STATE));
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, value: [u8; N]) {
+        let (at, rest) = std::mem::take(&mut self.0).split_at_mut(N);
+        at.copy_from_slice(&value);
+        self.0 = rest;
     }
 
-    #[test]
-    fn another_length_magic_or_version_is_refused() {
-        let bytes = STATE.encode();
-        assert_eq!(State::decode(&bytes[..39]), Err(StateError::Format));
-        for at in [0, 4] {
-            let mut bytes = bytes;
-            bytes[at] ^= 1;
-            assert_eq!(State::decode(&bytes), Err(StateError::Format));
-        }
+    fn u32(&mut self, value: u32) {
+        self.put(value.to_le_bytes());
     }
 
-    #[test]
-    fn values_out_of_range_are_refused() {
-        let odd = [
-            State {
-                black: 0.6,
-                ..STATE
-            },
-            State {
-                total_exposure_us: f64::NAN,
-                ..STATE
-            },
-            State {
-                white: WhitePoint {
-                    red: -1.0,
-                    blue: 1.0,
-                },
-                ..STATE
-            },
-        ];
-        for state in odd {
-            assert_eq!(State::decode(&state.encode()), Err(StateError::Value));
-        }
+    fn f64(&mut self, value: f64) {
+        self.put(value.to_le_bytes());
     }
 
-    proptest! {
-        #[test]
-        fn no_bytes_are_taken_that_would_not_be_written(bytes in prop::collection::vec(any::<u8>(), SIZE)) {
-            let mut bytes = bytes;
-            bytes[..8].copy_from_slice(&HEAD);
-            if let Ok(state) = State::decode(&bytes) {
-                prop_assert_eq!(&state.encode()[..], &bytes[..]);
-            }
-        }
+    /// A positive number, or 0 for none.
+    fn positive(&mut self, value: Option<f64>) {
+        self.f64(value.unwrap_or(0.0));
     }
 }
+
+/// The rest of the bytes, to be read in order.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let (value, rest) = self.0.split_first_chunk().ok_or(StateError::Format)?;
+        self.0 = rest;
+        Ok(*value)
+    }
+
+    fn u32(&mut self) -> Result<u32, StateError> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+
+    /// A number from `low` to `high`, which NaN is not.
+    fn within(&mut self, low: f64, high: f64) -> Result<f64, StateError> {
+        let value = f64::from_le_bytes(self.take()?);
+        (low..=high)
+            .contains(&value)
+            .then_some(value)
+            .ok_or(StateError::Value)
+    }
+
+    /// A positive number, or 0 for none.
+    fn positive(&mut self) -> Result<Option<f64>, StateError> {
+        let value = f64::from_le_bytes(self.take()?);
+        match value {
+            _ if value.to_bits() == 0 => Ok(None),
+            _ if value > 0.0 && value.is_finite() => Ok(Some(value)),
+            _ => Err(StateError::Value),
+        }
+    }
+
+    fn manual(&mut self) -> Result<ManualWhite, StateError> {
+        match (self.u32()?, self.positive()?, self.positive()?) {
+            (0, None, None) => Ok(ManualWhite::Hold),
+            (1, Some(red), Some(blue)) => Ok(ManualWhite::Gains(red, blue)),
+            (2, Some(kelvin), None) => Ok(ManualWhite::Temperature(kelvin)),
+            _ => Err(StateError::Value),
+        }
+    }
+
+    fn exposure(&mut self) -> Result<Option<Exposure>, StateError> {
+        match (self.positive()?, self.positive()?, self.positive()?) {
+            (None, None, None) => Ok(None),
+            (Some(exposure_us), Some(analogue_gain), Some(digital_gain)) => Ok(Some(Exposure {
+                exposure_us,
+                analogue_gain,
+                digital_gain,
+            })),
+            _ => Err(StateError::Value),
+        }
+    }
+
+    fn awb(&mut self) -> Result<AwbState, StateError> {
+        let white = WhitePoint {
+            red: f64::from_le_bytes(self.take()?),
+            blue: f64::from_le_bytes(self.take()?),
+        };
+        let pace = match (self.u32()?, self.u32()?) {
+            (0, frames) => Pace::Start { frames },
+            (1, far) => Pace::Steady { far },
+            (2, 0) => Pace::Chase,
+            _ => return Err(StateError::Value),
+        };
+        let state = AwbState { white, pace };
+        state.is_sane().then_some(state).ok_or(StateError::Value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

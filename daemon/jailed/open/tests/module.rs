@@ -156,44 +156,6 @@ fn locked_it_holds_through_a_change_of_light() {
 }
 
 #[test]
-fn a_replaced_worker_goes_on_where_the_old_one_was() {
-    let mut camera = camera();
-    camera.run(30);
-    camera.camera.set_light(Light::new(5000.0, 2.0));
-    camera.run(5);
-    let mut state = [0; 64];
-    let size = camera.module.save_state(&mut state).unwrap().unwrap();
-    let mut second = Open::new(Some(TUNING), ALL_BLOCKS).unwrap();
-    second.restore_state(&state[..size]).unwrap();
-    second.configure(&sensor(&camera.camera)).unwrap();
-    second.start().unwrap();
-    let bytes = statistics(&mut camera);
-    let (old, _) = process(&mut camera.module, Some(&bytes)).unwrap();
-    let (new, _) = process(&mut second, Some(&bytes)).unwrap();
-    assert_eq!(new.wanted, old.wanted);
-    assert!((new.metadata.colour_gain_red - old.metadata.colour_gain_red).abs() < 1e-9);
-}
-
-#[test]
-fn state_that_does_not_fit_or_is_not_ours_is_refused() {
-    let mut camera = camera();
-    assert_eq!(camera.module.save_state(&mut [0; 64]), Ok(None));
-    camera.run(1);
-    let error = camera
-        .module
-        .save_state(&mut [0; 8])
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("give 40"), "{error}");
-    let error = camera
-        .module
-        .restore_state(&[7; 40])
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("start without it"), "{error}");
-}
-
-#[test]
 fn verbs_out_of_order_say_what_is_missing() {
     let mut module = Open::new(None, ALL_BLOCKS).unwrap();
     for error in [

@@ -4,6 +4,7 @@
 use coldshoe_camera::{
     Camera, Captured, Cfa, Delays, Light, Scene, SensorConfig, SensorRequest, angle,
 };
+use coldshoe_ipa::abi::MAX_STATE;
 use coldshoe_ipa::{Answer, Applied, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
 use coldshoe_isp::{Statistics, soft};
@@ -84,12 +85,42 @@ impl Loop {
         }
     }
 
+    /// What the module would go on from.
+    pub fn saved(&self) -> Vec<u8> {
+        let mut state = vec![0; MAX_STATE];
+        let size = self.module.save_state(&mut state).unwrap().unwrap();
+        state.truncate(size);
+        state
+    }
+
+    /// Another instance takes the module's place, as a worker does: it is created and configured,
+    /// gets the state if there is one, and starts.
+    pub fn replace(&mut self, tuning: &[u8], state: Option<&[u8]>) {
+        self.module = Beside::new(tuning, &sensor(&self.camera), state).module;
+    }
+
+    /// Frames that no module sees: parameters and controls are held.
+    pub fn miss(&mut self, frames: usize) -> Vec<Captured> {
+        self.frame += frames as u64;
+        (0..frames).map(|_| self.camera.next_frame()).collect()
+    }
+
     /// Captures, measures, asks the module, asks the sensor.
     pub fn step(&mut self) -> Step {
+        self.step_beside(&mut [])
+    }
+
+    /// The same, and asks others about the same frame, whom the sensor does not follow.
+    pub fn step_beside(&mut self, others: &mut [Beside]) -> Step {
         let captured = self.camera.next_frame();
         let mut stats = vec![0; Statistics::SIZE];
         captured.statistics().encode(&mut stats).unwrap();
-        let answer = self.process(&captured, Some(&stats));
+        self.frame += 1;
+        let input = self.input(&captured, Some(&stats));
+        let answer = self.module.process(&input, &mut self.params).unwrap();
+        for other in others {
+            other.answer = other.module.process(&input, &mut other.params).unwrap();
+        }
         self.camera.request(&SensorRequest {
             exposure_us: Some(answer.wanted.exposure_us),
             analogue_gain: Some(answer.wanted.analogue_gain),
@@ -115,9 +146,8 @@ impl Loop {
         (0..frames).map(|_| self.step()).collect()
     }
 
-    fn process(&mut self, captured: &Captured, stats: Option<&[u8]>) -> Answer {
-        self.frame += 1;
-        let frame = FrameIn {
+    fn input<'a>(&self, captured: &Captured, stats: Option<&'a [u8]>) -> FrameIn<'a> {
+        FrameIn {
             frame: self.frame,
             sensor_timestamp_ns: 0,
             deadline_ns: u64::MAX,
@@ -130,8 +160,31 @@ impl Loop {
             },
             controls: self.controls,
             stats,
-        };
-        self.module.process(&frame, &mut self.params).unwrap()
+        }
+    }
+}
+
+/// A module that sees the frames of another one's loop.
+pub struct Beside {
+    pub module: Open,
+    pub answer: Answer,
+    pub params: Vec<u8>,
+}
+
+impl Beside {
+    /// What takes the place of a module, see [`Loop::replace`].
+    pub fn new(tuning: &[u8], sensor: &Sensor, state: Option<&[u8]>) -> Self {
+        let mut module = Open::new(Some(tuning), ALL_BLOCKS).unwrap();
+        module.configure(sensor).unwrap();
+        if let Some(state) = state {
+            module.restore_state(state).unwrap();
+        }
+        module.start().unwrap();
+        Self {
+            module,
+            answer: Answer::default(),
+            params: vec![0; soft::MAX_PAYLOAD],
+        }
     }
 }
 

@@ -1,0 +1,221 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const STATE: State = State {
+    last_frame: Some(1234),
+    requests: Requests {
+        exposure: ExposureRequest {
+            auto: true,
+            ev: -1.5,
+            exposure_us: None,
+            gain: Some(2.0),
+        },
+        white: WhiteRequest {
+            auto: false,
+            manual: ManualWhite::Gains(1.8, 1.4),
+        },
+        contrast: 1.25,
+        saturation: 0.5,
+    },
+    agc: AgcState {
+        filtered: Some(12_345.6),
+        held: Some(Exposure {
+            exposure_us: 10_000.0,
+            analogue_gain: 1.125,
+            digital_gain: 1.0625,
+        }),
+        frames: 77,
+        lift: 1.5,
+    },
+    awb: AwbState {
+        white: WhitePoint {
+            red: 0.6,
+            blue: 0.5,
+        },
+        pace: Pace::Steady { far: 2 },
+    },
+    black: BlackState {
+        start: 0.0625,
+        level: 0.05,
+    },
+    ccm: Some(5100.0),
+};
+
+fn positive() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(f64::MIN_POSITIVE), Just(f64::MAX), 1e-6..1e9_f64]
+}
+
+fn requests() -> impl Strategy<Value = Requests> {
+    let optional = || prop::option::of(positive());
+    let exposure = (any::<bool>(), -1e3..1e3_f64, optional(), optional());
+    let manual = prop_oneof![
+        Just(ManualWhite::Hold),
+        (positive(), positive()).prop_map(|(red, blue)| ManualWhite::Gains(red, blue)),
+        positive().prop_map(ManualWhite::Temperature),
+    ];
+    (exposure, any::<bool>(), manual, 0.0..9.0_f64, 0.0..9.0_f64).prop_map(
+        |((auto, ev, exposure_us, gain), auto_white, manual, contrast, saturation)| Requests {
+            exposure: ExposureRequest {
+                auto,
+                ev,
+                exposure_us,
+                gain,
+            },
+            white: WhiteRequest {
+                auto: auto_white,
+                manual,
+            },
+            contrast,
+            saturation,
+        },
+    )
+}
+
+fn agc() -> impl Strategy<Value = AgcState> {
+    let held = (positive(), positive(), positive()).prop_map(
+        |(exposure_us, analogue_gain, digital_gain)| Exposure {
+            exposure_us,
+            analogue_gain,
+            digital_gain,
+        },
+    );
+    let optional = (prop::option::of(positive()), prop::option::of(held));
+    (optional, any::<u32>(), 1.0..1e9_f64).prop_map(|((filtered, held), frames, lift)| AgcState {
+        filtered,
+        held,
+        frames,
+        lift,
+    })
+}
+
+fn awb() -> impl Strategy<Value = AwbState> {
+    let pace = prop_oneof![
+        (0..=10_u32).prop_map(|frames| Pace::Start { frames }),
+        (0..3_u32).prop_map(|far| Pace::Steady { far }),
+        Just(Pace::Chase),
+    ];
+    (0.01..=100.0_f64, 0.01..=100.0_f64, pace).prop_map(|(red, blue, pace)| AwbState {
+        white: WhitePoint { red, blue },
+        pace,
+    })
+}
+
+fn states() -> impl Strategy<Value = State> {
+    let black =
+        (0.0..=0.5_f64, 0.0..=0.5_f64).prop_map(|(start, level)| BlackState { start, level });
+    let frame = prop::option::of(any::<u64>());
+    let ccm = prop::option::of(positive());
+    (frame, requests(), agc(), awb(), black, ccm).prop_map(
+        |(last_frame, requests, agc, awb, black, ccm)| State {
+            last_frame,
+            requests,
+            agc,
+            awb,
+            black,
+            ccm,
+        },
+    )
+}
+
+#[test]
+fn another_length_magic_version_or_size_is_refused() {
+    let bytes = STATE.encode();
+    for len in [0, 8, 40, SIZE - 1] {
+        assert_eq!(State::decode(&bytes[..len]), Err(StateError::Format));
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(State::decode(&longer), Err(StateError::Format));
+    for at in [0, 4, 8] {
+        let mut bytes = bytes;
+        bytes[at] ^= 1;
+        assert_eq!(State::decode(&bytes), Err(StateError::Format));
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    type Break = fn(&mut State);
+    let odd: [Break; 12] = [
+        |s| s.requests.exposure.ev = f64::INFINITY,
+        |s| s.requests.exposure.gain = Some(-1.0),
+        |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
+        |s| s.requests.contrast = -0.1,
+        |s| s.agc.filtered = Some(f64::NAN),
+        |s| s.agc.lift = 0.9,
+        |s| {
+            s.agc.held = s.agc.held.map(|held| Exposure {
+                digital_gain: 0.0,
+                ..held
+            })
+        },
+        |s| s.awb.white.red = -1.0,
+        |s| s.awb.white.blue = 1e9,
+        |s| s.awb.pace = Pace::Steady { far: u32::MAX },
+        |s| s.black.level = 0.6,
+        |s| s.ccm = Some(f64::INFINITY),
+    ];
+    for (i, break_it) in odd.into_iter().enumerate() {
+        let mut state = STATE;
+        break_it(&mut state);
+        assert_eq!(
+            State::decode(&state.encode()),
+            Err(StateError::Value),
+            "{i}"
+        );
+    }
+    assert_eq!(State::decode(&STATE.encode()), Ok(STATE));
+}
+
+#[test]
+fn flags_that_are_none_and_a_frame_that_is_not_there_are_refused() {
+    let mut bytes = STATE.encode();
+    bytes[12] |= 8;
+    assert_eq!(State::decode(&bytes), Err(StateError::Value));
+    let mut bytes = STATE.encode();
+    bytes[12] &= !4;
+    assert_eq!(State::decode(&bytes), Err(StateError::Value));
+}
+
+proptest! {
+    #[test]
+    fn what_was_saved_comes_back(state in states()) {
+        prop_assert_eq!(State::decode(&state.encode()), Ok(state));
+    }
+
+    #[test]
+    fn no_bytes_are_taken_that_would_not_be_written(
+        state in states(),
+        changes in prop::collection::vec((12..SIZE, any::<u8>()), 0..6),
+    ) {
+        let mut bytes = state.encode();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        if let Ok(state) = State::decode(&bytes) {
+            prop_assert_eq!(state.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_state_torn_between_two_is_taken_as_it_is_or_refused(
+        first in states(),
+        second in states(),
+        at in 0..SIZE,
+    ) {
+        let mut bytes = first.encode();
+        bytes[at..].copy_from_slice(&second.encode()[at..]);
+        if let Ok(state) = State::decode(&bytes) {
+            prop_assert_eq!(state.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_behind_the_head_do_no_harm(rest in prop::collection::vec(any::<u8>(), SIZE - 12)) {
+        let mut bytes = STATE.encode();
+        bytes[12..].copy_from_slice(&rest);
+        if let Ok(state) = State::decode(&bytes) {
+            prop_assert_eq!(state.encode(), bytes);
+        }
+    }
+}
