@@ -58,6 +58,11 @@ impl Place {
         self.runtime_dir().join("control.sock")
     }
 
+    /// Where a service manager would hear from the daemon.
+    pub(crate) fn notify_socket(&self) -> PathBuf {
+        self.dir.path().join("notify")
+    }
+
     /// Where a copy of the worker program may go.
     pub(crate) fn worker(&self) -> PathBuf {
         self.dir.path().join("coldshoe-worker")

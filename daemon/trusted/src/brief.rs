@@ -1,6 +1,7 @@
 //! What the workers of a session work on, the first and those that follow it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use coldshoe_control::Trouble;
@@ -9,8 +10,10 @@ use coldshoe_frame::{Geometry, SegmentError, verify_buffer, verify_forward};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::kept::KeptModule;
 use crate::registry::Module;
 use crate::session::Context;
+use crate::store::Store;
 use crate::tuning::{self, Tuning};
 
 /// One of the sessions that the daemon has to give, held by whatever works for it.
@@ -93,6 +96,42 @@ impl Brief {
             module,
             tuning,
         })
+    }
+
+    /// Has what the next daemon would need kept.
+    pub(crate) fn keep(&self, store: Store) {
+        let id = self.id;
+        store.keep(&format!("s{id}.forward"), self.memory.forward.as_fd());
+        for (index, buffer) in self.memory.buffers.iter().enumerate() {
+            store.keep(&format!("s{id}.buffer{index}"), buffer.as_fd());
+        }
+        store.keep(&format!("s{id}.module"), self.module.content.as_fd());
+        if let Some(tuning) = &self.tuning {
+            store.keep(&format!("s{id}.tuning"), tuning.content.as_fd());
+        }
+    }
+
+    /// The session is over.
+    pub(crate) fn forget(&self, store: Store) {
+        let id = self.id;
+        for what in ["forward", "module", "tuning"] {
+            store.forget(&format!("s{id}.{what}"));
+        }
+        for buffer in 0..self.memory.buffers.len() {
+            store.forget(&format!("s{id}.buffer{buffer}"));
+        }
+    }
+
+    /// Its module in words, for the next daemon.
+    pub(crate) fn kept(&self) -> KeptModule {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        KeptModule {
+            name: self.module.name.clone(),
+            path: text(&self.module.path),
+            digest: self.module.digest.0.to_vec(),
+            size: self.module.size,
+            tuning: self.tuning.as_ref().map(|tuning| text(&tuning.path)),
+        }
     }
 
     /// What a worker gets, but for its return segment: in the order of the protocol file.

@@ -136,6 +136,17 @@ impl Cgroups {
             .ok()
     }
 
+    /// The group that a daemon before this one gave a worker.
+    pub(crate) fn of_worker(&self, id: u64, generation: u32) -> Option<Cgroup> {
+        let subtree = self.subtree.as_ref().ok()?;
+        let dir = subtree.dir.join(format!("{SESSION}{id}-{generation}"));
+        dir.is_dir().then(|| Cgroup {
+            dir,
+            limits: Vec::new(),
+            leftovers: Arc::clone(&subtree.leftovers),
+        })
+    }
+
     /// What does not limit a session with this group, and why; `None` if nothing is missing.
     pub(crate) fn missing(&self, group: Option<&Cgroup>) -> Option<String> {
         match (&self.subtree, group) {

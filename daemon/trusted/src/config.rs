@@ -81,6 +81,9 @@ pub struct Config {
     pub disable_features: Vec<Feature>,
     /// Patience.
     pub timeouts: Timeouts,
+    /// Whether the service manager keeps descriptors for the next daemon: then sessions outlive this
+    /// one.
+    pub fd_store: bool,
     /// How much failing is put up with.
     pub patience: Patience,
     /// Modules that take over where another one is quarantined: for a camera, or for all.
@@ -123,6 +126,7 @@ impl Config {
             reserved_cpus: CpuList::default(),
             disable_features: Vec::new(),
             timeouts: Timeouts::default(),
+            fd_store: false,
             patience: Patience::default(),
             fallbacks: Vec::new(),
             max_sessions: 64,

@@ -1,7 +1,7 @@
 //! One client: its messages, its sessions, its answers.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::server::Shared;
-use crate::session::{self, Client, Opening, Order};
+use crate::session::{self, Adopted, Client, Opening, Order};
 
 /// Answers that may wait for a client; one that reads none of them loses its connection.
 const OUTBOX: usize = 64;
@@ -21,6 +21,8 @@ const OUTBOX: usize = 64;
 const ORDERS: usize = 8;
 /// Patience with a client that does not say Hello, or does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For a client whose connection was not kept, to resume its session.
+const WAY_BACK: Duration = Duration::from_secs(10);
 /// What this daemon offers beyond the first version of the protocol.
 const FEATURES: [&str; 0] = [];
 const SOFTWARE: &str = concat!("coldshoed ", env!("CARGO_PKG_VERSION"));
@@ -65,9 +67,27 @@ pub(crate) struct Outbox {
     replies: mpsc::Sender<Reply>,
     /// Told when the client must go because it reads nothing.
     overrun: Arc<watch::Sender<bool>>,
+    /// The connection, for the store.
+    socket: Option<Arc<OwnedFd>>,
 }
 
 impl Outbox {
+    /// Of a client that has gone; with the other half, nobody waits for it any more.
+    fn of_nobody() -> (Self, mpsc::Receiver<Reply>) {
+        let (replies, nobody) = mpsc::channel(OUTBOX);
+        let outbox = Self {
+            replies,
+            overrun: Arc::new(watch::Sender::new(false)),
+            socket: None,
+        };
+        (outbox, nobody)
+    }
+
+    /// The connection, if it is to outlive the daemon.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(|socket| socket.as_fd())
+    }
+
     pub(crate) fn send(&self, reply: Reply) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.replies.try_send(reply) {
             self.overrun.send_replace(true);
@@ -109,17 +129,61 @@ pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch:
         let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
         return;
     }
+    go_on(channel, shared, stop, None).await;
+}
+
+/// Goes on with a session whose client said Hello to another daemon.
+pub(crate) async fn resume(
+    socket: OwnedFd,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    adopted: Adopted,
+) {
+    match Channel::new(socket) {
+        Ok(channel) => go_on(channel, shared, stop, Some(adopted)).await,
+        Err(error) => tracing::warn!(%error, "client lost"),
+    }
+}
+
+/// Serves a session whose client has to find its way back, for some time.
+pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
+    let (orders, receiver) = mpsc::channel(ORDERS);
+    let (outbox, nobody) = Outbox::of_nobody();
+    let client = Client {
+        orders: receiver,
+        outbox,
+        serial: 0,
+    };
+    tokio::spawn(async move {
+        tokio::time::sleep(WAY_BACK).await;
+        drop((orders, nobody));
+    });
+    adopted.serve(Arc::clone(&shared.context), client).await;
+}
+
+async fn go_on(
+    channel: Channel,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+    adopted: Option<Adopted>,
+) {
     let (replies, outgoing) = mpsc::channel(OUTBOX);
     let (overrun, mut overran) = watch::channel(false);
+    let kept = shared.context.store.is_there();
+    let socket = kept.then(|| channel.as_fd().try_clone_to_owned().ok());
     let mut connection = Connection {
         shared,
         outbox: Outbox {
             replies,
             overrun: Arc::new(overrun),
+            socket: socket.flatten().map(Arc::new),
         },
         sessions: HashMap::new(),
         tasks: JoinSet::new(),
     };
+    if let Some(adopted) = adopted {
+        connection.adopt(adopted);
+    }
     tokio::select! {
         () = connection.listen(&channel) => {}
         () = write(&channel, outgoing) => {}
@@ -270,6 +334,21 @@ impl Connection {
                 ),
             )),
         }
+    }
+
+    fn adopt(&mut self, adopted: Adopted) {
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let client = Client {
+            orders: receiver,
+            outbox: self.outbox.clone(),
+            serial: 0,
+        };
+        let (id, context) = (adopted.brief.id, Arc::clone(&self.shared.context));
+        self.sessions.insert(id, orders);
+        self.tasks.spawn(async move {
+            adopted.serve(context, client).await;
+            id
+        });
     }
 
     fn open(&mut self, serial: u32, request: OpenSession, fds: Vec<OwnedFd>) {

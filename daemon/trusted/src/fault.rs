@@ -127,13 +127,14 @@ impl Fault {
     pub(crate) fn ended(module: &str, exit: Exit, doing: &str) -> Self {
         let reason = match exit {
             Exit::Exited(_) => FaultReason::Exit,
+            Exit::Unknown => FaultReason::Unspecified,
             Exit::Signaled { .. } if exit.is_violation() => FaultReason::Violation,
             Exit::Signaled { .. } => FaultReason::Crash,
         };
         let core = match exit {
             Exit::Signaled { core: true, .. } => ", and left a core dump",
             Exit::Signaled { .. } => ", no core dump",
-            Exit::Exited(_) => "",
+            Exit::Exited(_) | Exit::Unknown => "",
         };
         Self::new(
             reason,
@@ -141,6 +142,25 @@ impl Fault {
             format!("its process {exit}{core}"),
             "see what the module logged, and report this to its author",
         )
+    }
+
+    /// The same, of one that had taken `peak` bytes of the `limit` that it may have. What a module
+    /// does that gets no memory is its own affair; how much it had the kernel tells.
+    pub(crate) fn of_memory(self, peak: Option<u64>, limit: u64) -> Self {
+        let much = peak.filter(|peak| *peak >= limit / 4 * 3);
+        let Some(peak) = much.filter(|_| self.reason == FaultReason::Crash) else {
+            return self;
+        };
+        let (peak, limit) = (peak >> 20, limit >> 20);
+        let mut fault = self;
+        fault.reason = FaultReason::Memory;
+        fault.trouble.why = format!(
+            "{}; it had {peak} MiB of memory, and may have {limit} MiB",
+            fault.trouble.why
+        );
+        fault.trouble.remedy =
+            "report this to the module's author; the profile's limit is data".to_owned();
+        fault
     }
 
     /// The worker did not answer in time.
@@ -243,6 +263,24 @@ mod tests {
         };
         assert_eq!(text(false), "its process crashed (SIGSEGV), no core dump");
         assert!(text(true).ends_with(", and left a core dump"));
+    }
+
+    #[test]
+    fn a_crash_with_little_memory_left_is_one_of_memory() {
+        let crash = |peak| {
+            let exit = Exit::Signaled {
+                signal: 11,
+                core: false,
+            };
+            Fault::ended("m", exit, "in a frame").of_memory(peak, 512 << 20)
+        };
+        assert_eq!(crash(Some(100 << 20)).reason, FaultReason::Crash);
+        assert_eq!(crash(None).reason, FaultReason::Crash);
+        let fault = crash(Some(500 << 20));
+        assert_eq!(fault.reason, FaultReason::Memory);
+        assert!(fault.trouble.why.contains("500 MiB"), "{}", fault.trouble);
+        let exit = Fault::ended("m", Exit::Exited(1), "in a frame");
+        assert_eq!(exit.of_memory(Some(1 << 40), 1).reason, FaultReason::Exit);
     }
 
     #[test]

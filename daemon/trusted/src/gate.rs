@@ -84,8 +84,29 @@ impl Keeper {
         pidfd: OwnedFd,
         rules: Rules,
     ) -> std::io::Result<Self> {
+        Self::in_phase(Phase::Load, listener, maps, pidfd, rules)
+    }
+
+    /// The same of a worker that another daemon had loaded. What waits there meanwhile is answered
+    /// now.
+    pub(crate) fn resume(
+        listener: OwnedFd,
+        maps: Maps,
+        pidfd: OwnedFd,
+        rules: Rules,
+    ) -> std::io::Result<Self> {
+        Self::in_phase(Phase::Run, listener, maps, pidfd, rules)
+    }
+
+    fn in_phase(
+        phase: Phase,
+        listener: OwnedFd,
+        maps: Maps,
+        pidfd: OwnedFd,
+        rules: Rules,
+    ) -> std::io::Result<Self> {
         let listener = watch_for_calls(Listener::new(listener)?)?;
-        let phase = Arc::new(Mutex::new(Phase::Load));
+        let phase = Arc::new(Mutex::new(phase));
         let (told, state) = watch::channel(State::Holds);
         let watch = Watch {
             rules,

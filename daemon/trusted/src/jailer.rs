@@ -33,6 +33,8 @@ pub(crate) struct Jailer {
     pub(crate) rules: Rules,
     /// RLIMIT_STACK in bytes, set before exec.
     pub(crate) stack: u64,
+    /// RLIMIT_DATA in bytes.
+    pub(crate) memory: u64,
     /// RLIMIT_CORE in bytes, likewise.
     pub(crate) core: u64,
     pub(crate) user: Option<User>,
@@ -56,8 +58,9 @@ pub(crate) struct Shortfall {
 }
 
 impl Jailer {
-    /// Tries what the kernel can do, and compiles the profile.
-    pub(crate) fn new(config: &Config) -> Result<Self, ServeError> {
+    /// Tries what the kernel can do, and compiles the profile. Without a spawner, workers are children
+    /// of this process.
+    pub(crate) fn new(config: &Config, spawner: Option<Spawner>) -> Result<Self, ServeError> {
         let jail = |error: &dyn std::fmt::Display| ServeError::Jail(error.to_string());
         let profile = &config.profile;
         let arch = Arch::host().ok_or_else(|| jail(&"this architecture is not supported"))?;
@@ -77,7 +80,10 @@ impl Jailer {
         let processors = Processors::reserve(&config.reserved_cpus)
             .map_err(|why| ServeError::Reserve(config.reserved_cpus.clone(), why))?;
         Ok(Self {
-            spawner: Spawner::start().map_err(|error| jail(&error))?,
+            spawner: match spawner {
+                Some(spawner) => spawner,
+                None => Spawner::start().map_err(|error| jail(&error))?,
+            },
             program: config.worker.clone(),
             profile: profile.name().to_owned(),
             threads: profile.threads(),
@@ -96,6 +102,7 @@ impl Jailer {
                 arch,
             },
             stack: profile.limits().stack,
+            memory: profile.limits().data,
             core: profile.limits().core,
             user: worker_user(),
             timeouts: config.timeouts,

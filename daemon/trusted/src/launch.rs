@@ -10,7 +10,7 @@ use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proce
 use coldshoe_control::{Received, RecvError, SendError};
 use coldshoe_frame::create_bell;
 use coldshoe_wall::Namespace;
-use coldshoe_wall::outside::{Child, Maps, SpawnRequest, own_namespaces};
+use coldshoe_wall::outside::{Child, Maps, SpawnRequest, Spawner, own_namespaces};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, shutdown, socketpair,
@@ -48,8 +48,16 @@ pub(crate) struct Launched {
     pub(crate) about: Loaded,
     pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
     pub(crate) serial: u32,
+    pub(crate) spare: Option<Spare>,
     /// Where it was put; `None` if the kernel did not take it there.
     pub(crate) cgroup: Option<Cgroup>,
+}
+
+/// What nobody else holds that another daemon would need, if there may be one.
+pub(crate) struct Spare {
+    pub(crate) gate: OwnedFd,
+    pub(crate) maps: OwnedFd,
+    pub(crate) log: OwnedFd,
 }
 
 /// Starts a worker for `assignment` with the descriptors `fds`, and waits until its module is
@@ -67,7 +75,7 @@ pub(crate) async fn launch(
     let deadline = Instant::now() + limit;
     let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
     // A child that comes too late is killed by being dropped.
-    let (first, ours, bell) = match timeout_at(deadline, spawn(jailer, module)).await {
+    let (first, ours, bell, log) = match timeout_at(deadline, spawn(jailer, module)).await {
         Ok(spawned) => spawned.map_err(|why| unable(&why))?,
         Err(_) => {
             let limit = limit.as_millis();
@@ -75,7 +83,8 @@ pub(crate) async fn launch(
             return Err(unable(&why));
         }
     };
-    let mut nascent = Nascent::new(first, ours).map_err(|why| unable(&why))?;
+    let mut nascent =
+        Nascent::new(jailer.spawner.clone(), first, ours).map_err(|why| unable(&why))?;
     nascent.put_into(cgroup, module);
     if let (Some(own), Some(first)) = (processor, &nascent.first) {
         own.place(first.pid())
@@ -86,6 +95,7 @@ pub(crate) async fn launch(
         module,
         nascent,
         bell,
+        log,
     };
     match timeout_at(deadline, launching.go(assignment, fds)).await {
         Ok(launched) => launched,
@@ -105,6 +115,8 @@ struct Launching<'a> {
     module: &'a str,
     nascent: Nascent,
     bell: OwnedFd,
+    /// A duplicate, where another daemon may need it.
+    log: Option<OwnedFd>,
 }
 
 impl Launching<'_> {
@@ -116,6 +128,7 @@ impl Launching<'_> {
         let order = Envelope::new(SERIAL, assignment);
         self.send(&order, fds).await?;
         let maps = self.divide().await?;
+        let spare_maps = self.log.is_some().then(|| maps.try_clone());
         let Sight {
             namespaces,
             maps,
@@ -125,6 +138,11 @@ impl Launching<'_> {
         let listener = match self.hear().await? {
             (Body::Gated(_), Some(listener)) => listener,
             (other, _) => return Err(self.unasked(&other)),
+        };
+        let spare_gate = self.log.is_some().then(|| listener.try_clone());
+        let spare = match (spare_gate, spare_maps, self.log.take()) {
+            (Some(Ok(gate)), Some(Ok(maps)), Some(log)) => Some(Spare { gate, maps, log }),
+            _ => None,
         };
         let rules = self.jailer.rules.clone();
         let keeper = Keeper::start(listener, maps, pidfd, rules).map_err(|why| self.unable(why))?;
@@ -146,6 +164,7 @@ impl Launching<'_> {
             about,
             namespaces,
             serial: SERIAL,
+            spare,
             cgroup,
         })
     }
@@ -157,7 +176,8 @@ impl Launching<'_> {
         while self.nascent.second.is_none() || maps.is_none() {
             match self.hear().await? {
                 (Body::Divided(_), Some(pidfd)) if self.nascent.second.is_none() => {
-                    let second = Child::adopt(pidfd).map_err(|why| self.unable(why))?;
+                    let spawner = &self.jailer.spawner;
+                    let second = spawner.adopt(pidfd).map_err(|why| self.unable(why))?;
                     self.nascent.adopt(second).map_err(|why| self.unable(why))?;
                 }
                 (Body::Entered(_), Some(fd)) if maps.is_none() => maps = Some(fd),
@@ -281,6 +301,7 @@ impl Launching<'_> {
 
 /// Processes on their way. Dropping it leaves none of them behind.
 struct Nascent {
+    spawner: Spawner,
     first: Option<Child>,
     first_ended: AsyncFd<OwnedFd>,
     second: Option<Child>,
@@ -293,8 +314,9 @@ struct Nascent {
 }
 
 impl Nascent {
-    fn new(first: Child, ours: OwnedFd) -> std::io::Result<Self> {
+    fn new(spawner: Spawner, first: Child, ours: OwnedFd) -> std::io::Result<Self> {
         Ok(Self {
+            spawner,
             first_ended: first.pidfd().and_then(watch)?,
             first: Some(first),
             second: None,
@@ -357,7 +379,8 @@ impl Drop for Nascent {
             return;
         };
         let cgroup = self.cgroup.take();
-        let farewell = move || bury(first, socket.as_fd(), cgroup);
+        let spawner = self.spawner.clone();
+        let farewell = move || bury(first, &spawner, socket.as_fd(), cgroup);
         if let Err(error) = std::thread::Builder::new().spawn(farewell) {
             tracing::error!(%error, "a worker that was given up may be left behind");
         }
@@ -366,7 +389,7 @@ impl Drop for Nascent {
 
 /// Lets the first stage come to its end, and takes its second one with it. Killed half-way it could
 /// leave one that nobody knows; so the group, which would kill it, is given up last.
-fn bury(first: Child, socket: BorrowedFd<'_>, cgroup: Option<Cgroup>) {
+fn bury(first: Child, spawner: &Spawner, socket: BorrowedFd<'_>, cgroup: Option<Cgroup>) {
     // Nothing comes any more: a stage that waits for a message ends.
     let _ = shutdown(socket, Shutdown::Write);
     let mut ended = [PollFd::new(&first, PollFlags::IN)];
@@ -376,14 +399,17 @@ fn bury(first: Child, socket: BorrowedFd<'_>, cgroup: Option<Cgroup>) {
     {
         if let (Some(Body::Divided(_)), Some(pidfd)) = (message.body, fds.into_iter().next()) {
             // Dropping it kills and reaps.
-            drop(Child::adopt(pidfd));
+            drop(spawner.adopt(pidfd));
         }
     }
     drop(first);
     drop(cgroup);
 }
 
-async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd, OwnedFd), String> {
+async fn spawn(
+    jailer: &Jailer,
+    module: &str,
+) -> Result<(Child, OwnedFd, OwnedFd, Option<OwnedFd>), String> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .map_err(|error| format!("no socket pair: {error}"))?;
@@ -411,6 +437,7 @@ async fn spawn(jailer: &Jailer, module: &str) -> Result<(Child, OwnedFd, OwnedFd
         .await
         .map_err(|_| "the spawner thread is gone".to_owned())?
         .map_err(|error| error.to_string())?;
+    let kept = jailer.spawner.keeper().and_then(|_| log.try_clone().ok());
     tokio::spawn(module_log::pump(log, module.to_owned()));
-    Ok((child, ours, bell))
+    Ok((child, ours, bell, kept))
 }

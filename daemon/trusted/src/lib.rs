@@ -9,10 +9,14 @@
 //! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
 //! `profile_file`.
 //!
+//! What outlives the daemon is in the service manager's `store`: sessions as `kept`, which the next
+//! daemon `adopt`s. The `pulse` is for its watchdog.
+//!
 //! The way of a module: `place` makes sure that its directory is safe, `identity` reads its bytes
 //! once, `elf` has a first look at them, `trust` decides and remembers in the `trust_file`.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod brief;
 mod cgroup;
 mod channel;
@@ -27,6 +31,7 @@ mod history;
 mod identity;
 mod jailer;
 mod keep;
+mod kept;
 mod launch;
 mod live;
 mod module_log;
@@ -34,12 +39,14 @@ mod place;
 mod private_group;
 mod processors;
 mod profile_file;
+mod pulse;
 mod registry;
 mod report;
 mod roster;
 mod server;
 mod session;
 mod states;
+mod store;
 mod successor;
 mod supervision;
 mod trust;
@@ -52,5 +59,6 @@ pub use config::{Config, Fallback, Timeouts};
 pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
 pub use profile_file::{ProfileFileError, profile};
+pub use pulse::Pulse;
 pub use server::{ServeError, Server};
 pub use supervision::Patience;

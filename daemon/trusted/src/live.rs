@@ -7,13 +7,15 @@ use std::time::Duration;
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{self, Confinement, ErrorCode, ModuleInfo, Sensor};
 use coldshoe_control::worker;
-use coldshoe_frame::{Custody, Nudge, create_return};
+use coldshoe_frame::{Custody, Nudge, SegmentError, create_return};
 use coldshoe_jail::Wake;
 
 use crate::brief::{Brief, bad_segment};
 use crate::cgroup::{Cgroup, Limits};
+use crate::kept::KeptWorker;
 use crate::report::{self, Known};
 use crate::session::Context;
+use crate::store::Store;
 use crate::worker::{Job, Refusal, Worker};
 
 /// While frames flow a module's state is saved after so many: what a successor does not know is
@@ -105,6 +107,65 @@ impl Live {
             since: 0,
             restored: false,
         })
+    }
+
+    /// A worker that another daemon started.
+    pub(crate) fn adopt(
+        brief: Arc<Brief>,
+        kept: &KeptWorker,
+        worker: Worker,
+        replies: OwnedFd,
+    ) -> Result<Self, SegmentError> {
+        let custody = Custody::map(replies.as_fd(), brief.memory.geometry)?;
+        Ok(Self {
+            brief,
+            generation: kept.generation,
+            worker,
+            replies,
+            custody: Arc::new(custody),
+            module: kept.module.clone().unwrap_or_default(),
+            confinement: kept.confinement.clone().unwrap_or_default(),
+            // A processor of its own is not kept.
+            wake: client::Wake::Sleep,
+            since: kept.since,
+            restored: kept.restored,
+        })
+    }
+
+    /// Has what the next daemon would need kept.
+    pub(crate) fn keep(&mut self, store: Store) {
+        let (id, generation) = (self.brief.id, self.generation);
+        let spare = self.worker.take_spare();
+        let keep =
+            |what: &str, fd: BorrowedFd<'_>| store.keep(&format!("s{id}.w{generation}.{what}"), fd);
+        keep("pidfd", self.worker.pidfd());
+        keep("control", self.worker.control());
+        keep("bell", self.worker.bell());
+        keep("replies", self.replies.as_fd());
+        if let Some(spare) = &spare {
+            keep("gate", spare.gate.as_fd());
+            keep("maps", spare.maps.as_fd());
+            keep("log", spare.log.as_fd());
+        }
+    }
+
+    /// A worker of the session `id` is gone.
+    pub(crate) fn forget(store: Store, id: u64, generation: u32) {
+        for what in ["pidfd", "control", "bell", "replies", "gate", "maps", "log"] {
+            store.forget(&format!("s{id}.w{generation}.{what}"));
+        }
+    }
+
+    /// In words, for the next daemon.
+    pub(crate) fn kept(&self) -> KeptWorker {
+        KeptWorker {
+            generation: self.generation,
+            serial: self.worker.serial(),
+            module: Some(self.module.clone()),
+            confinement: Some(self.confinement.clone()),
+            since: self.since,
+            restored: self.restored,
+        }
     }
 
     /// Tells the module about the sensor's mode.

@@ -4,13 +4,16 @@
 mod log;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
-use coldshoed::{Config, CpuList, Fallback, Patience, Server};
+use coldshoe_wall::outside::{inherited, keep_if_asked};
+use coldshoed::{Config, CpuList, Fallback, Patience, Pulse, Server};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
@@ -48,6 +51,10 @@ struct Options {
     /// each: 2,4-7; keep other programs off them, too
     #[arg(long, value_name = "LIST")]
     reserve_cpus: Option<CpuList>,
+    /// The service manager keeps descriptors for the next daemon (FileDescriptorStoreMax= of systemd):
+    /// sessions go on while coldshoed is restarted [default: if $FDSTORE is set]
+    #[arg(long)]
+    fd_store: bool,
     /// Module that takes over where another one failed too often: for all cameras, or for one; may be
     /// given several times
     #[arg(long = "fallback", value_name = "[CAMERA=]MODULE")]
@@ -76,6 +83,10 @@ struct Options {
 }
 
 fn main() -> anyhow::Result<()> {
+    if keep_if_asked() {
+        return Ok(());
+    }
+    let passed = inherited().context("cannot take what the service manager passed")?;
     let options = Options::parse();
     let filter = EnvFilter::try_new(&options.log)
         .with_context(|| format!("--log {:?} is no filter", options.log))?;
@@ -88,18 +99,19 @@ fn main() -> anyhow::Result<()> {
         .init();
     // Its own words would wait for whoever reads standard error.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    let served = serve(options);
+    let served = serve(options, passed, log.clone());
     log.finish();
     served
 }
 
-fn serve(options: Options) -> anyhow::Result<()> {
+fn serve(options: Options, passed: Vec<(String, OwnedFd)>, log: Log) -> anyhow::Result<()> {
     let mut config = Config::discover()?;
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);
     }
     config.profile = coldshoed::profile(&options.profile).map_err(told)?;
     config.reserved_cpus = options.reserve_cpus.unwrap_or_default();
+    config.fd_store = options.fd_store || std::env::var_os("FDSTORE").is_some();
     config.fallbacks = options.fallbacks;
     config.patience.faults = options.max_faults;
     config.patience.window = Duration::from_secs(options.fault_window);
@@ -118,13 +130,18 @@ fn serve(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(run(config, options.stop_at_eof));
+    let ended = runtime.block_on(run(config, passed, options.stop_at_eof, log));
     // A thread that waits for a disk which does not answer ends with the process.
     runtime.shutdown_timeout(FAREWELL);
     ended
 }
 
-async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    passed: Vec<(String, OwnedFd)>,
+    stop_at_eof: bool,
+    log: Log,
+) -> anyhow::Result<()> {
     // Workers of an unprivileged daemon run as its own user, and so do others.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close its memory")?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -136,8 +153,9 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
-    let server = Server::bind(config).map_err(told)?;
-    server
+    let server = Server::bind(config, passed).map_err(told)?;
+    tokio::spawn(watch_over(server.pulse()));
+    let leave = server
         .serve(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -146,7 +164,34 @@ async fn run(config: Config, stop_at_eof: bool) -> anyhow::Result<()> {
             }
         })
         .await;
+    let _ = notify(&[NotifyState::Stopping]);
+    if leave {
+        // Giving anything up would end workers that the next daemon takes over.
+        log.finish();
+        std::process::exit(0);
+    }
     Ok(())
+}
+
+/// Tells the service manager that it is ready, how it does, and that it lives.
+async fn watch_over(pulse: Pulse) {
+    let _ = notify(&[NotifyState::Ready]);
+    let watchdog = watchdog_enabled();
+    let patience = watchdog.map_or(Duration::from_secs(10), |limit| limit / 3);
+    let (mut told, mut last) = (Instant::now(), String::new());
+    loop {
+        let well = pulse.beat(patience).await;
+        let status = pulse.status();
+        if status != last {
+            let _ = notify(&[NotifyState::Status(&status)]);
+            last = status;
+        }
+        // What is not well is not told to live.
+        if well && watchdog.is_some_and(|limit| told.elapsed() >= limit / 3) {
+            let _ = notify(&[NotifyState::Watchdog]);
+            told = Instant::now();
+        }
+    }
 }
 
 /// An error whose three lines name the cause already: a chain of causes would only repeat it.

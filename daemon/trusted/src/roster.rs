@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coldshoe_control::client::{MAX_LISTED, SessionInfo};
+use coldshoe_control::client::{MAX_LISTED, SessionInfo, SessionState};
 use tokio::sync::mpsc;
 
 use crate::session::Client;
@@ -60,6 +60,17 @@ impl Roster {
             .collect()
     }
 
+    /// How many sessions there are, and how many of them are not well.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let sessions = self.lock();
+        let well = |entry: &&Entry| {
+            let state = entry.info.state();
+            matches!(state, SessionState::Running | SessionState::Loading)
+        };
+        let well = sessions.values().filter(well).count();
+        (sessions.len(), sessions.len() - well)
+    }
+
     /// Where the session of this token takes another client.
     pub(crate) fn by_token(&self, token: &[u8]) -> Option<(u64, mpsc::Sender<Client>)> {
         let sessions = self.lock();
@@ -73,6 +84,13 @@ impl Roster {
 }
 
 impl Place {
+    /// The session is known by another token.
+    pub(crate) fn change_token(&self, token: Token) {
+        if let Some(entry) = self.roster.lock().get_mut(&self.id) {
+            entry.token = token;
+        }
+    }
+
     /// How the session does by now.
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionInfo)) {
         if let Some(entry) = self.roster.lock().get_mut(&self.id) {

@@ -1,5 +1,6 @@
 //! The control socket: one daemon on it, many clients.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::ErrorCode;
+use coldshoe_wall::outside::Spawner;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -20,12 +22,15 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::adopt::{self, Left};
 use crate::cgroup::Cgroups;
 use crate::history::History;
 use crate::jailer::Jailer;
 use crate::place::{Place, PlaceError};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
-use crate::session::Context;
+use crate::session::{Adopted, Context};
+use crate::store::Store;
 use crate::trust::TrustStore;
 use crate::{Config, CpuList, channel, connection};
 
@@ -124,6 +129,31 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes over what the daemon before has left. Workers that it had no time to tell of are ended.
+    fn adopt(&self, left: BTreeMap<u64, HashMap<String, OwnedFd>>) -> Vec<Adopted> {
+        let mut adopted = Vec::new();
+        let last = left.keys().next_back().copied().unwrap_or(0);
+        self.last_session.fetch_max(last, Ordering::Relaxed);
+        for (id, fds) in left {
+            let names: Vec<String> = fds.keys().map(|name| format!("s{id}.{name}")).collect();
+            let permit = self.session_permit().map_err(|trouble| trouble.why);
+            let session = permit.and_then(|permit| adopt::session(&self.context, id, fds, permit));
+            match session {
+                Ok(session) => adopted.push(session),
+                Err(why) => {
+                    tracing::error!(session = id, why, "a session is lost");
+                    for name in names {
+                        self.context.store.forget(&name);
+                    }
+                }
+            }
+        }
+        let live = adopted.iter().filter_map(|session| session.live.as_ref());
+        let pids: Vec<i32> = live.map(|live| live.worker.pid()).collect();
+        self.context.jailer.spawner.retain(&pids);
+        adopted
+    }
+
     pub(crate) fn session_permit(&self) -> Result<OwnedSemaphorePermit, Trouble> {
         Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
             Trouble::new(
@@ -145,26 +175,35 @@ pub struct Server {
     listener: AsyncFd<OwnedFd>,
     socket: PathBuf,
     shared: Arc<Shared>,
+    /// Sessions of the daemon before.
+    adopted: Vec<Adopted>,
     /// Held as long as this daemon serves.
     _lock: File,
 }
 
 impl Server {
-    /// Takes the runtime directory's lock, binds its socket, builds the jail, and then listens. Needs
-    /// a tokio runtime.
-    pub fn bind(config: Config) -> Result<Self, ServeError> {
+    /// Takes the runtime directory's lock, binds its socket, builds the jail, and then listens. What
+    /// the service manager `passed`, by name, is used and taken over. Needs a tokio runtime.
+    pub fn bind(config: Config, passed: Vec<(String, OwnedFd)>) -> Result<Self, ServeError> {
+        let left = Left::of(passed);
+        let store = Store::new(config.fd_store);
         let dir = config.runtime_dir.clone().ok_or(ServeError::NoRuntimeDir)?;
         make_private(&dir)?;
         let lock = lock(&dir)?;
         let path = dir.join(SOCKET);
-        let socket = bound(&path)?;
+        let socket = match left.control {
+            Some(socket) => Ok(socket),
+            None => Err(bound(&path)?),
+        };
+        let spawner = spawner(store, left.keeper)?;
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
         let context = Context {
             registry,
             history,
             roster: Arc::default(),
-            jailer: Jailer::new(&config)?,
+            store,
+            jailer: Jailer::new(&config, spawner)?,
             cgroups: Cgroups::discover(),
             config,
         };
@@ -174,12 +213,19 @@ impl Server {
             context: Arc::new(context),
         };
         // Last: whoever can connect is served at once.
-        let listener = listening(socket, &path)?;
+        let listener = match socket {
+            Ok(listens) => channel::watch(listens).map_err(failed("watch", &path))?,
+            Err(bound) => listening(bound, &path)?,
+        };
+        store.keep("control", listener.as_fd());
+        let shared = Arc::new(shared);
+        let adopted = shared.adopt(left.sessions);
         tracing::info!(socket = %path.display(), "ready");
         Ok(Self {
             listener,
             socket: path,
-            shared: Arc::new(shared),
+            shared,
+            adopted,
             _lock: lock,
         })
     }
@@ -191,14 +237,26 @@ impl Server {
 
     /// Serves until `stop` resolves; then ends every session, waits for its worker to be gone, and
     /// removes the socket.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    ///
+    /// Where the service manager keeps the sessions for the next daemon they are left as they are: then
+    /// the process is to end without giving anything up, which `true` says.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let (stopping, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
+        for mut adopted in self.adopted {
+            let shared = Arc::clone(&self.shared);
+            match adopted.client.take() {
+                Some(socket) => {
+                    clients.spawn(connection::resume(socket, shared, stopped.clone(), adopted))
+                }
+                None => clients.spawn(connection::await_client(shared, adopted)),
+            };
+        }
         let max_clients = self.shared.context.config.max_clients;
         tokio::pin!(stop);
         loop {
             let client = tokio::select! {
-                client = self.accept() => client,
+                client = accept(&self.listener) => client,
                 Some(_) = clients.join_next() => continue,
                 () = &mut stop => break,
             };
@@ -222,25 +280,62 @@ impl Server {
             }
         }
         tracing::info!("stopping");
+        if self.shared.context.store.is_there() {
+            clients.detach_all();
+            return true;
+        }
         stopping.send_replace(true);
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::warn!(%error, socket = %self.socket.display(), "socket not removed");
         }
         while clients.join_next().await.is_some() {}
+        false
     }
 
-    async fn accept(&self) -> io::Result<OwnedFd> {
-        loop {
-            let mut ready = self.listener.readable().await?;
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match accept_with(&self.listener, flags) {
-                Ok(socket) => return Ok(socket),
-                Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// How it does, for whoever watches over it.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::of(&self.shared.context)
+    }
+}
+
+async fn accept(listener: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
+    loop {
+        let mut ready = listener.readable().await?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match accept_with(listener, flags) {
+            Ok(socket) => return Ok(socket),
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Who starts workers: where they are to outlive this daemon, a process of its own.
+fn spawner(store: Store, keeper: Option<OwnedFd>) -> Result<Option<Spawner>, ServeError> {
+    if !store.is_there() {
+        return Ok(None);
+    }
+    let taken = keeper.and_then(|socket| {
+        let taken = Spawner::through(socket);
+        taken
+            .inspect_err(|error| tracing::warn!(%error, "the keeper and its workers are gone"))
+            .ok()
+    });
+    let spawner = match taken {
+        Some(spawner) => spawner,
+        None => {
+            store.forget("keeper");
+            let started = std::env::current_exe().and_then(|own| Spawner::start_keeper(&own));
+            let jail = |error: io::Error| ServeError::Jail(format!("no keeper: {error}"));
+            let spawner = started.map_err(jail)?;
+            if let Some(socket) = spawner.keeper() {
+                store.keep("keeper", socket);
+            }
+            spawner
+        }
+    };
+    Ok(Some(spawner))
 }
 
 /// What the state directory holds: trust, and the history of faults.

@@ -4,7 +4,7 @@
 //! Its [`State`] says how it does. What the pipeline has asked for, its [`Stage`], is kept apart:
 //! whatever becomes of a worker, its successor is brought there.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,12 @@ use crate::connection::{Outbox, Reply};
 use crate::fault::Fault;
 use crate::history::{History, Whose, name_of};
 use crate::jailer::Jailer;
+use crate::kept::{Kept, KeptWorker};
 use crate::live::Live;
 use crate::registry::Registry;
 use crate::roster::{Place, Roster, Token};
 use crate::states::States;
+use crate::store::Store;
 use crate::successor::{News, Successor};
 use crate::supervision::{Supervision, Verdict};
 use crate::worker::Refusal;
@@ -39,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) store: Store,
 }
 
 /// An order of the client.
@@ -64,6 +67,25 @@ pub(crate) struct Opening {
     pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A session that another daemon had.
+pub(crate) struct Adopted {
+    pub(crate) brief: Arc<Brief>,
+    pub(crate) live: Option<Live>,
+    pub(crate) kept: Kept,
+    /// Of its state in the store.
+    pub(crate) version: u64,
+    /// Its client's connection.
+    pub(crate) client: Option<OwnedFd>,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Adopted {
+    /// Goes on with the session until it is closed or its client goes away.
+    pub(crate) async fn serve(self, context: Arc<Context>, client: Client) {
+        Session::adopted(context, self, client).serve().await;
+    }
 }
 
 /// How a session does.
@@ -161,10 +183,9 @@ async fn prepare(
         Err(trouble) => (stand_in(context, &request).ok_or(trouble)?, true),
     };
     // What another module saved is of no use, and neither is what cannot be read.
-    let custody = last_replies.filter(|_| !stands_in).and_then(|fd| {
-        use std::os::fd::AsFd;
-        coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok()
-    });
+    let custody = last_replies
+        .filter(|_| !stands_in)
+        .and_then(|fd| coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok());
     let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
     let brief = Brief::find(id, context, request, &name, memory, permit).await?;
     let (stage, generation) = match resume {
@@ -216,10 +237,24 @@ struct Session {
     faults: u32,
     /// Standbys in a row that did not last.
     lost_standbys: u32,
+    stored: Stored,
+}
+
+/// What the store has of a session.
+#[derive(Default)]
+struct Stored {
+    /// Of its state; 0: nothing.
+    version: u64,
+    /// Generation of its worker; 0: none.
+    worker: u32,
+    last: Option<Kept>,
 }
 
 /// What happens to a session.
-#[expect(clippy::large_enum_variant, reason = "orders come one at a time, and rarely")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "orders come one at a time, and rarely"
+)]
 enum Event {
     Order(Option<Order>),
     Comer(Client),
@@ -230,6 +265,13 @@ enum Event {
 
 impl Session {
     fn new(context: Arc<Context>, prepared: Prepared, client: Client, permit: Permit) -> Self {
+        let mut session = Self::unmade(context, prepared, client, permit);
+        session.make_successor(Duration::ZERO);
+        session
+    }
+
+    /// One without a worker, or one on its way.
+    fn unmade(context: Arc<Context>, prepared: Prepared, client: Client, permit: Permit) -> Self {
         let Prepared {
             brief,
             stands_in,
@@ -246,7 +288,7 @@ impl Session {
             state: SessionState::Loading.into(),
             ..SessionInfo::default()
         };
-        let mut session = Self {
+        Self {
             id: brief.id,
             place: context.roster.enter(info, token, taking),
             releases: context.history.releases(),
@@ -265,14 +307,68 @@ impl Session {
             states,
             faults: 0,
             lost_standbys: 0,
+            stored: Stored::default(),
+        }
+    }
+
+    fn adopted(context: Arc<Context>, adopted: Adopted, client: Client) -> Self {
+        let Adopted {
+            brief,
+            live,
+            kept,
+            version,
+            permit,
+            ..
+        } = adopted;
+        let stage = match (kept.sensor.clone(), kept.streaming) {
+            (None, _) => Stage::Opened,
+            (Some(sensor), false) => Stage::Configured(sensor),
+            (Some(sensor), true) => Stage::Streaming(sensor),
         };
-        session.make_successor(Duration::ZERO);
+        let prepared = Prepared {
+            stands_in: kept.stands_in,
+            stage,
+            states: States::of(kept.states.clone()),
+            generation: kept.generation,
+            brief,
+        };
+        let mut session = Self::unmade(context, prepared, client, Arc::new(permit));
+        // Whoever resumes it has the token of old.
+        if let Ok(token) = kept.token.as_slice().try_into() {
+            session.token = token;
+            session.place.change_token(token);
+        }
+        session.faults = kept.faults;
+        session.stored = Stored {
+            version,
+            worker: live.as_ref().map_or(0, |live| live.generation),
+            last: None,
+        };
+        match live {
+            Some(live) => {
+                let worker = live.worker.pid();
+                tracing::info!(session = session.id, worker, "session adopted");
+                session.state = State::Running(Box::new(live));
+                if session.wants_standby() {
+                    session.make_successor(Duration::ZERO);
+                }
+            }
+            None => {
+                tracing::info!(session = session.id, "session adopted without a worker");
+                session.state = State::Replacing(Gap {
+                    since: Instant::now(),
+                    fault: 0,
+                });
+                session.make_successor(Duration::ZERO);
+            }
+        }
         session
     }
 
     async fn serve(mut self) {
         loop {
             self.tell_roster();
+            self.keep();
             if matches!(self.state, State::Closed) {
                 break;
             }
@@ -307,6 +403,85 @@ impl Session {
             news = self.successor.news() => Event::Successor(news),
             Ok(()) = self.releases.changed(), if quarantined => Event::Released,
         }
+    }
+
+    /// Has all that the next daemon would need kept, whenever it has changed.
+    fn keep(&mut self) {
+        let store = self.context.store;
+        if !store.is_there() {
+            return;
+        }
+        let (id, first) = (self.id, self.stored.version == 0);
+        let live = match &mut self.state {
+            State::Closed => return self.forget(),
+            // Until its first worker is there it can be asked for again.
+            State::Loading => return,
+            State::Running(live) | State::Degraded(live) => Some(live),
+            State::Replacing(_) | State::Quarantined => None,
+        };
+        if first {
+            self.brief.keep(store);
+            if let Some(socket) = self.client.outbox.socket() {
+                store.keep(&format!("s{id}.client"), socket);
+            }
+        }
+        let on_duty = live.as_ref().map_or(0, |live| live.generation);
+        let before = std::mem::replace(&mut self.stored.worker, on_duty);
+        let worker = live.map(|live| {
+            if before != on_duty {
+                live.keep(store);
+            }
+            live.kept()
+        });
+        let kept = self.kept(worker);
+        if self.stored.last.as_ref() != Some(&kept) {
+            let version = self.stored.version + 1;
+            match kept.clone().write() {
+                Ok(fd) => store.keep(&format!("s{id}.state.{version}"), fd.as_fd()),
+                Err(error) => return tracing::warn!(session = id, %error, "not kept"),
+            }
+            if !first {
+                store.forget(&format!("s{id}.state.{}", self.stored.version));
+            }
+            self.stored.version = version;
+            self.stored.last = Some(kept);
+        }
+        if before != on_duty && before != 0 {
+            Live::forget(store, id, before);
+        }
+    }
+
+    fn kept(&self, worker: Option<KeptWorker>) -> Kept {
+        Kept {
+            version: 0,
+            request: Some(self.brief.request.clone()),
+            token: self.token.to_vec(),
+            sensor: self.stage.sensor().cloned(),
+            streaming: matches!(self.stage, Stage::Streaming(_)),
+            generation: self.generation,
+            stands_in: self.stands_in,
+            faults: self.faults,
+            states: self.states.all().map(<[u8]>::to_vec).collect(),
+            module: Some(self.brief.kept()),
+            worker,
+        }
+    }
+
+    fn forget(&mut self) {
+        let (id, store) = (self.id, self.context.store);
+        let Stored {
+            version, worker, ..
+        } = std::mem::take(&mut self.stored);
+        if version == 0 {
+            return;
+        }
+        // First of all: without it the rest is nothing.
+        store.forget(&format!("s{id}.state.{version}"));
+        if worker != 0 {
+            Live::forget(store, id, worker);
+        }
+        store.forget(&format!("s{id}.client"));
+        self.brief.forget(store);
     }
 
     fn tell_roster(&self) {
@@ -350,6 +525,11 @@ impl Session {
     fn take(&mut self, client: Client) {
         let serial = client.serial;
         self.client = client;
+        let (name, store) = (format!("s{}.client", self.id), self.context.store);
+        store.forget(&name);
+        if let Some(socket) = self.client.outbox.socket() {
+            store.keep(&name, socket);
+        }
         match &self.state {
             State::Running(live) | State::Degraded(live) => match self.opened(live) {
                 Ok(reply) => {

@@ -26,7 +26,6 @@ impl States {
     }
 
     /// All of them, the newest first.
-    #[cfg(test)]
     pub(crate) fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
     }

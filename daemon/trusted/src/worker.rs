@@ -17,7 +17,7 @@ use crate::channel::{Channel, watch};
 use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
-use crate::launch::{Launched, launch};
+use crate::launch::{Launched, Spare, launch};
 use crate::processors::Lease;
 
 /// A worker with a loaded module. It is killed before its gate is given up.
@@ -33,10 +33,27 @@ pub(crate) struct Worker {
     serial: u32,
     timeouts: Timeouts,
     profile: String,
+    /// What it may have, in bytes.
+    memory: u64,
     bell: OwnedFd,
+    /// For the store, until they are there.
+    spare: Option<Spare>,
     /// Given up after the child, which has been killed by then.
     cgroup: Option<Cgroup>,
     processor: Option<Lease>,
+}
+
+/// A worker, taken apart.
+pub(crate) struct Parts {
+    pub(crate) module: String,
+    pub(crate) child: Child,
+    pub(crate) channel: Channel,
+    pub(crate) keeper: Keeper,
+    pub(crate) nudge: Nudge,
+    pub(crate) about: Loaded,
+    pub(crate) serial: u32,
+    pub(crate) bell: OwnedFd,
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// Why an order was not followed.
@@ -85,6 +102,7 @@ impl Worker {
             about,
             namespaces,
             serial,
+            spare,
             cgroup,
         } = launched;
         Ok(Self {
@@ -99,10 +117,50 @@ impl Worker {
             serial,
             timeouts: jailer.timeouts,
             profile: jailer.profile.clone(),
+            memory: jailer.memory,
             bell,
+            spare,
             cgroup,
             processor,
         })
+    }
+
+    /// Takes over a worker that another daemon started.
+    pub(crate) fn adopt(jailer: &Jailer, parts: Parts) -> std::io::Result<Self> {
+        let pidfd = parts.child.pidfd().and_then(watch)?;
+        Ok(Self {
+            module: parts.module,
+            child: parts.child,
+            pidfd,
+            channel: parts.channel,
+            keeper: parts.keeper,
+            nudge: parts.nudge,
+            about: parts.about,
+            namespaces: Vec::new(),
+            serial: parts.serial,
+            timeouts: jailer.timeouts,
+            profile: jailer.profile.clone(),
+            memory: jailer.memory,
+            bell: parts.bell,
+            spare: None,
+            cgroup: parts.cgroup,
+            processor: None,
+        })
+    }
+
+    /// Serial of the last order.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// What is to be kept for the next daemon, once.
+    pub(crate) fn take_spare(&mut self) -> Option<Spare> {
+        self.spare.take()
+    }
+
+    /// Its control socket.
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
     }
 
     pub(crate) fn about(&self) -> &Loaded {
@@ -253,13 +311,18 @@ impl Worker {
         let ended = timeout_at(deadline, self.pidfd.readable()).await.is_ok();
         // What its gate saw is the reason of its end.
         if let Some(broken) = self.keeper.broken() {
-            return Fault::broken(&self.module, &broken, doing, &self.profile);
+            let fault = Fault::broken(&self.module, &broken, doing, &self.profile);
+            // An abort is how many a library says that there is no memory.
+            let _ = timeout_at(deadline, self.pidfd.readable()).await;
+            let _ = self.child.try_wait();
+            return fault.of_memory(self.child.peak_memory(), self.memory);
         }
         if !ended {
             return Fault::protocol(&self.module, "it closed its control socket");
         }
         match self.child.try_wait() {
-            Ok(Some(exit)) => Fault::ended(&self.module, exit, doing),
+            Ok(Some(exit)) => Fault::ended(&self.module, exit, doing)
+                .of_memory(self.child.peak_memory(), self.memory),
             Ok(None) => Fault::protocol(&self.module, "it closed its control socket"),
             Err(error) => Fault::launch(&self.module, error),
         }

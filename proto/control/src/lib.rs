@@ -1,7 +1,8 @@
 //! The control protocol: messages, framing, limits.
 //!
-//! Two protocols of one shape: [`client`] between a pipeline handler's client
-//! library and the daemon, [`worker`] between the daemon and a worker. A message
+//! Three protocols of one shape: [`client`] between a pipeline handler's client
+//! library and the daemon, [`worker`] between the daemon and a worker, [`keeper`]
+//! between the daemon and the parent of its workers. A message
 //! is one datagram of at most [`MAX_DATAGRAM`] bytes on an `AF_UNIX`
 //! `SOCK_SEQPACKET` socket, and says how many file descriptors travel with it.
 //!
@@ -16,6 +17,7 @@ mod check;
 pub mod client;
 mod codec;
 mod hello;
+pub mod keeper;
 mod socket;
 mod text;
 mod trouble;

@@ -1,6 +1,6 @@
 //! Whatever is valid comes back as it was; whatever is not is refused.
 
-use coldshoe_control::{DecodeError, Message, client, decode, encode, worker};
+use coldshoe_control::{DecodeError, Message, client, decode, encode, keeper, worker};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -406,6 +406,45 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
     ]
 }
 
+fn keeper_body() -> impl Strategy<Value = keeper::Body> {
+    let pid = || 1..=i32::MAX;
+    let spawn = (path(), any::<(u64, u64, Option<u32>, Option<u32>)>()).prop_map(
+        |(program, (stack, core, uid, gid))| {
+            keeper::Body::Spawn(keeper::Spawn {
+                program,
+                stack,
+                core,
+                uid,
+                gid,
+            })
+        },
+    );
+    let ended = (pid(), any::<(Option<i32>, Option<i32>, bool, u64)>()).prop_map(
+        |(pid, (code, signal, core, peak))| {
+            keeper::Body::Ended(keeper::Ended {
+                pid,
+                code,
+                signal,
+                core,
+                peak,
+            })
+        },
+    );
+    prop_oneof![
+        spawn,
+        vec(pid(), 0..=1024).prop_map(|pids| keeper::Body::Retain(keeper::Retain { pids })),
+        Just(keeper::Body::Ping(keeper::Ping {})),
+        pid().prop_map(|pid| keeper::Body::Started(keeper::Started { pid })),
+        label().prop_map(|why| keeper::Body::NotStarted(keeper::NotStarted { why })),
+        pid().prop_map(|pid| keeper::Body::Here(keeper::Here { pid })),
+        ended,
+    ]
+}
+
+fn keeper_envelope() -> impl Strategy<Value = keeper::Envelope> {
+    (any::<u32>(), keeper_body()).prop_map(|(serial, body)| keeper::Envelope::new(serial, body))
+}
+
 fn client_envelope() -> impl Strategy<Value = client::Envelope> {
     (any::<u32>(), client_body()).prop_map(|(serial, body)| client::Envelope::new(serial, body))
 }
@@ -443,6 +482,11 @@ proptest! {
 
     #[test]
     fn every_worker_message_comes_back(envelope in worker_envelope()) {
+        comes_back(&envelope);
+    }
+
+    #[test]
+    fn every_keeper_message_comes_back(envelope in keeper_envelope()) {
         comes_back(&envelope);
     }
 
@@ -512,5 +556,6 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..300), fds in 0..6_usize) {
         is_refused_or_valid::<client::Envelope>(&bytes, fds);
         is_refused_or_valid::<worker::Envelope>(&bytes, fds);
+        is_refused_or_valid::<keeper::Envelope>(&bytes, fds);
     }
 }

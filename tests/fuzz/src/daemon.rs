@@ -107,7 +107,7 @@ fn start() -> Daemon {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let server = Server::bind(config).expect("a free place");
+            let server = Server::bind(config, Vec::new()).expect("a free place");
             ready
                 .send(server.socket().to_owned())
                 .expect("somebody waits");

@@ -13,6 +13,7 @@ mod leaving;
 mod limits;
 mod modules;
 mod processors;
+mod restarted;
 mod segments;
 mod tuning;
 mod verbs;

@@ -69,7 +69,7 @@ impl Daemon {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let server = Server::bind(config).expect("a free place");
+                let server = Server::bind(config, Vec::new()).expect("a free place");
                 ready.send(()).expect("somebody waits");
                 server.serve(async { drop(stopped.await) }).await;
             });

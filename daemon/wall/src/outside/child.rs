@@ -1,13 +1,20 @@
 //! A worker, held by its pidfd: the number of a process can be reused, the descriptor cannot.
 
+use super::keeper::Kept;
 use super::reaper;
+use rustix::event::Timespec;
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// Longer than anybody waits.
+const FOREVER: Timespec = Timespec {
+    tv_sec: 1 << 30,
+    tv_nsec: 0,
+};
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub enum Exit {
         /// Whether a core dump was written.
         core: bool,
     },
+    /// Whoever reaped it has not told.
+    Unknown,
 }
 
 impl Exit {
@@ -35,6 +44,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Exited(code) => write!(f, "exited with code {code}"),
+            Exit::Unknown => f.write_str("ended, and nobody knows how"),
             Exit::Signaled { signal, .. } => match signal {
                 libc::SIGSYS => write!(
                     f,
@@ -60,29 +70,51 @@ pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
     exit: Option<Exit>,
+    /// The most memory that it had at a time, in bytes, once that is known.
+    peak: Option<u64>,
+    /// Whose child it is, if it is not our own.
+    kept: Option<Arc<Kept>>,
 }
 
 impl Child {
     pub(super) fn new(pid: Pid, pidfd: OwnedFd) -> Child {
-        let exit = None;
-        Child { pid, pidfd, exit }
+        Child {
+            pid,
+            pidfd,
+            exit: None,
+            peak: None,
+            kept: None,
+        }
+    }
+
+    /// A child of the keeper's.
+    pub(super) fn kept(pid: Pid, pidfd: OwnedFd, kept: Arc<Kept>) -> Child {
+        let mut child = Child::new(pid, pidfd);
+        child.kept = Some(kept);
+        child
+    }
+
+    /// Its handle, without ending it.
+    pub(super) fn let_go(mut self) -> io::Result<OwnedFd> {
+        // What is not to be killed counts as ended.
+        self.exit = Some(Exit::Unknown);
+        self.pidfd.try_clone()
     }
 
     /// The process behind `pidfd`, once it is known to be this daemon's own child.
     ///
     /// # Errors
     /// It is no pidfd, or of another's child: nothing to take over.
-    pub fn adopt(pidfd: OwnedFd) -> io::Result<Child> {
+    pub(super) fn adopt(pidfd: OwnedFd) -> io::Result<Child> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         waitid(WaitId::PidFd(pidfd.as_fd()), look)?;
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-        let pid = info
-            .lines()
-            .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
-            .filter(|number| *number > 0)
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("the kernel does not tell its number"))?;
+        let pid = pid_of(&pidfd)?;
         Ok(Child::new(pid, pidfd))
+    }
+
+    /// The most memory that it had at a time, in bytes; known once it has been waited for.
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.peak
     }
 
     /// Its process number, for messages and `/proc`. Reused by the kernel once it is reaped.
@@ -130,27 +162,93 @@ impl Child {
     }
 
     fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<Exit>> {
-        if self.exit.is_none() {
-            let status = loop {
-                match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                    Err(Errno::INTR) => {}
-                    other => break other?,
-                }
+        if self.exit.is_some() {
+            return Ok(self.exit);
+        }
+        if let Some(kept) = &self.kept {
+            let patience = match options.contains(WaitIdOptions::NOHANG) {
+                true => Timespec::default(),
+                false => FOREVER,
             };
-            self.exit = status.as_ref().and_then(exit);
+            if let Some(end) = kept.end_of(self.pid, &self.pidfd, &patience)? {
+                (self.exit, self.peak) = (Some(end.exit), end.peak);
+            }
+            return Ok(self.exit);
+        }
+        if let Some(end) = wait(Who::Pidfd(self.pidfd.as_fd()), options)? {
+            (self.exit, self.peak) = (Some(end.exit), end.peak);
         }
         Ok(self.exit)
     }
 }
 
-fn exit(status: &WaitIdStatus) -> Option<Exit> {
-    if let Some(code) = status.exit_status() {
-        return Some(Exit::Exited(code));
+/// How a process ended, and what it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) pid: i32,
+    pub(super) exit: Exit,
+    /// Bytes.
+    pub(super) peak: Option<u64>,
+}
+
+/// Whose end is waited for.
+pub(super) enum Who<'a> {
+    Pidfd(BorrowedFd<'a>),
+    Any,
+}
+
+/// Reaps a child. The plain call is used: the library's does not tell what the child took.
+pub(super) fn wait(who: Who<'_>, options: WaitIdOptions) -> io::Result<Option<End>> {
+    let (kind, id) = match who {
+        Who::Pidfd(pidfd) => (libc::P_PIDFD, pidfd.as_raw_fd()),
+        Who::Any => (libc::P_ALL, 0),
+    };
+    // SAFETY: all zeros is a valid value of each field.
+    let (mut info, mut usage): (libc::siginfo_t, libc::rusage) = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: two structures that outlive the call, which the kernel fills.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                kind,
+                id,
+                &raw mut info,
+                options.bits(),
+                &raw mut usage,
+            )
+        };
+        if answer == 0 {
+            break;
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
     }
-    status.terminating_signal().map(|signal| Exit::Signaled {
-        signal,
-        core: status.dumped(),
-    })
+    // SAFETY: the kernel has filled it as for SIGCHLD, or left it zeroed.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let exit = match info.si_code {
+        _ if pid == 0 => return Ok(None),
+        libc::CLD_EXITED => Exit::Exited(status),
+        code => Exit::Signaled {
+            signal: status,
+            core: code == libc::CLD_DUMPED,
+        },
+    };
+    // In KiB.
+    let peak = u64::try_from(usage.ru_maxrss).ok();
+    let peak = peak.map(|kib| kib.saturating_mul(1024));
+    Ok(Some(End { pid, exit, peak }))
+}
+
+/// The number of a pidfd's process; one that has been reaped has none.
+pub(super) fn pid_of(pidfd: &OwnedFd) -> io::Result<Pid> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    info.lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+        .filter(|number| *number > 0)
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("the kernel does not tell its number"))
 }
 
 impl AsFd for Child {
@@ -162,7 +260,7 @@ impl AsFd for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         // Nothing to do about an error here.
-        if self.exit.is_some() || self.kill().is_err() {
+        if self.exit.is_some() || self.kill().is_err() || self.kept.is_some() {
             return;
         }
         // One that the kernel holds up, in a read of a dead file server say, dies when it can.

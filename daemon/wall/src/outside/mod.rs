@@ -2,6 +2,8 @@
 
 mod child;
 mod features;
+mod inherited;
+mod keeper;
 mod listener;
 mod maps;
 mod observe;
@@ -11,6 +13,8 @@ mod start;
 
 pub use child::{Child, Exit};
 pub use features::{Features, worker_user};
+pub use inherited::inherited;
+pub use keeper::keep_if_asked;
 pub use listener::{Answer, Listener, Notification};
 pub use maps::Maps;
 pub use observe::{Observed, landlock_abi, own_namespaces};

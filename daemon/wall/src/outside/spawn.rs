@@ -1,15 +1,16 @@
-//! One long-lived thread that starts every worker.
+//! Who starts every worker: one long-lived thread, or a process of its own.
 //!
 //! A worker dies with the thread that forked it (`PR_SET_PDEATHSIG` follows the thread, not the
 //! process), so it must not be one of a pool that comes and goes.
 
 use super::child::Child;
+use super::keeper::{Kept, Reply};
 use super::{reaper, start};
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::sync::mpsc;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 /// A worker to be.
 #[derive(Debug)]
@@ -81,13 +82,23 @@ pub enum SpawnError {
     },
 }
 
-type Reply = Box<dyn FnOnce(Result<Child, SpawnError>) + Send>;
+/// Who starts workers, and is their parent.
+///
+/// Either a thread of this process, which ends when this is dropped and takes every worker that is
+/// still alive with it; or a process of its own, the keeper, which ends when nobody holds its socket
+/// any more.
+#[derive(Clone, Debug)]
+pub struct Spawner(Parent);
 
-/// The thread that starts workers. It ends when this is dropped, and takes every worker that is
-/// still alive with it.
-#[derive(Debug)]
-pub struct Spawner {
-    requests: mpsc::Sender<(SpawnRequest, Reply)>,
+#[derive(Clone, Debug)]
+enum Parent {
+    Thread(mpsc::Sender<Errand>),
+    Keeper(Arc<Kept>),
+}
+
+enum Errand {
+    Spawn(SpawnRequest, Reply),
+    Pong(Box<dyn FnOnce() + Send>),
 }
 
 impl Spawner {
@@ -97,16 +108,72 @@ impl Spawner {
     /// The system has no thread to give.
     pub fn start() -> io::Result<Spawner> {
         reaper::start()?;
-        let (requests, inbox) = mpsc::channel::<(SpawnRequest, Reply)>();
+        let (errands, inbox) = mpsc::channel();
         std::thread::Builder::new()
             .name("wall-spawner".to_owned())
             .spawn(move || {
                 start::block_signals();
-                for (request, reply) in inbox {
-                    reply(start::start(request));
+                for errand in inbox {
+                    match errand {
+                        Errand::Spawn(request, reply) => reply(start::start(request)),
+                        Errand::Pong(pong) => pong(),
+                    }
                 }
             })?;
-        Ok(Spawner { requests })
+        Ok(Spawner(Parent::Thread(errands)))
+    }
+
+    /// Starts a keeper: `program` is one that calls [`keep_if_asked`](super::keep_if_asked).
+    ///
+    /// # Errors
+    /// It cannot be executed, or does not answer.
+    pub fn start_keeper(program: &Path) -> io::Result<Spawner> {
+        Ok(Spawner(Parent::Keeper(Kept::start(program)?)))
+    }
+
+    /// Takes over a keeper by its socket.
+    ///
+    /// # Errors
+    /// It has ended, or does not answer.
+    pub fn through(keeper: OwnedFd) -> io::Result<Spawner> {
+        Ok(Spawner(Parent::Keeper(Kept::take(keeper)?)))
+    }
+
+    /// The keeper's socket. Whoever holds it keeps the workers alive.
+    pub fn keeper(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Parent::Thread(_) => None,
+            Parent::Keeper(kept) => Some(kept.socket()),
+        }
+    }
+
+    /// Ends every worker of a keeper that is not named: those that the daemon before had no time to
+    /// tell of.
+    pub fn retain(&self, pids: &[i32]) {
+        if let Parent::Keeper(kept) = &self.0 {
+            kept.retain(pids);
+        }
+    }
+
+    /// Calls `pong` from where workers are started, if that goes on.
+    pub fn ping(&self, pong: impl FnOnce() + Send + 'static) {
+        match &self.0 {
+            Parent::Thread(errands) => {
+                let _ = errands.send(Errand::Pong(Box::new(pong)));
+            }
+            Parent::Keeper(kept) => kept.ping(Box::new(pong)),
+        }
+    }
+
+    /// Takes over a process by its pidfd, once it is known to have the same parent as all workers.
+    ///
+    /// # Errors
+    /// It is no pidfd, or of another's child: nothing to take over.
+    pub fn adopt(&self, pidfd: OwnedFd) -> io::Result<Child> {
+        match &self.0 {
+            Parent::Thread(_) => Child::adopt(pidfd),
+            Parent::Keeper(kept) => kept.adopt(pidfd),
+        }
     }
 
     /// Starts a worker and calls `reply` with it, on the spawner's thread: it should only hand the
@@ -116,9 +183,12 @@ impl Spawner {
         request: SpawnRequest,
         reply: impl FnOnce(Result<Child, SpawnError>) + Send + 'static,
     ) {
-        if let Err(mpsc::SendError((request, reply))) =
-            self.requests.send((request, Box::new(reply)))
-        {
+        let errands = match &self.0 {
+            Parent::Thread(errands) => errands,
+            Parent::Keeper(kept) => return kept.spawn(request, Box::new(reply)),
+        };
+        let errand = Errand::Spawn(request, Box::new(reply));
+        if let Err(mpsc::SendError(Errand::Spawn(request, reply))) = errands.send(errand) {
             reply(Err(SpawnError::Gone {
                 program: request.program,
             }));

@@ -106,7 +106,7 @@ pub fn divide(spawner: &Spawner, args: &[&str]) -> Result<(Worker, Maps), End> {
     let (mut second, mut maps) = (None, None);
     while second.is_none() || maps.is_none() {
         match worker.hear() {
-            Some((DIVIDED, Some(fd))) => second = Some(Child::adopt(fd).expect("our child")),
+            Some((DIVIDED, Some(fd))) => second = Some(spawner.adopt(fd).expect("our child")),
             Some((ENTERED, Some(fd))) => maps = Some(fd),
             None => return Err(worker.end()),
             other => panic!("unexpected: {other:?}"),

@@ -1,0 +1,163 @@
+//! Taking over what a daemon before this one has left in the store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coldshoe_control::worker::Loaded;
+use coldshoe_frame::Nudge;
+use coldshoe_wall::outside::Maps;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::brief::{Brief, Memory};
+use crate::channel::Channel;
+use crate::gate;
+use crate::identity::Digest;
+use crate::kept::{Kept, KeptWorker};
+use crate::live::Live;
+use crate::module_log;
+use crate::registry::Module;
+use crate::session::{Adopted, Context};
+use crate::trust::Trust;
+use crate::tuning::Tuning;
+use crate::worker::{Parts, Worker};
+
+/// What was left under each name.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) keeper: Option<OwnedFd>,
+    pub(crate) control: Option<OwnedFd>,
+    /// By number of the session, and the rest of the name.
+    pub(crate) sessions: BTreeMap<u64, HashMap<String, OwnedFd>>,
+}
+
+impl Left {
+    /// Sorts what was passed.
+    pub(crate) fn of(passed: Vec<(String, OwnedFd)>) -> Self {
+        let mut left = Self::default();
+        for (name, fd) in passed {
+            let session = name.strip_prefix('s').and_then(|rest| rest.split_once('.'));
+            let session = session.and_then(|(id, what)| Some((id.parse().ok()?, what)));
+            match (name.as_str(), session) {
+                ("keeper", _) => left.keeper = Some(fd),
+                ("control", _) => left.control = Some(fd),
+                (_, Some((id, what))) => {
+                    let session: &mut HashMap<_, _> = left.sessions.entry(id).or_default();
+                    session.insert(what.to_owned(), fd);
+                }
+                _ => tracing::warn!(name, "a descriptor was passed that nobody knows"),
+            }
+        }
+        left
+    }
+}
+
+/// Takes a session over. What cannot be used is forgotten in the store.
+pub(crate) fn session(
+    context: &Context,
+    id: u64,
+    mut left: HashMap<String, OwnedFd>,
+    permit: OwnedSemaphorePermit,
+) -> Result<Adopted, String> {
+    let versions = left
+        .keys()
+        .filter_map(|name| name.strip_prefix("state.")?.parse().ok());
+    let version: u64 = versions.max().ok_or("its state was not kept")?;
+    let state = left
+        .remove(&format!("state.{version}"))
+        .ok_or("its state was not kept")?;
+    let kept = Kept::read(state).map_err(|error| format!("its state: {error}"))?;
+    let request = kept.request.clone().ok_or("its request was not kept")?;
+    let mut take = |name: &str| left.remove(name).ok_or(format!("{name:?} was not kept"));
+    let mut fds = vec![take("forward")?];
+    for buffer in 0..request.buffers {
+        fds.push(take(&format!("buffer{buffer}"))?);
+    }
+    let memory = Memory::new(&request, fds).map_err(|trouble| trouble.why)?;
+    let module = kept.module.clone().ok_or("its module was not kept")?;
+    let digest = module.digest.as_slice().try_into();
+    let tuning = module.tuning.map(|path| {
+        let path = PathBuf::from(path);
+        take("tuning").map(|content| Tuning { path, content })
+    });
+    let brief = Arc::new(Brief {
+        id,
+        request,
+        memory: Arc::new(memory),
+        module: Module {
+            name: module.name,
+            path: module.path.into(),
+            content: take("module")?,
+            size: module.size,
+            digest: Digest(digest.map_err(|_| "the digest of its module is none")?),
+            trust: Trust::Trusted,
+        },
+        tuning: tuning.transpose()?,
+    });
+    let client = take("client").ok();
+    let live = kept.worker.as_ref().map(|worker| {
+        let generation = worker.generation;
+        live(context, &brief, worker, |name| {
+            take(&format!("w{generation}.{name}"))
+        })
+    });
+    let live = match live.transpose() {
+        Ok(live) => live,
+        Err(why) => {
+            tracing::warn!(session = id, why, "its worker is not taken over");
+            None
+        }
+    };
+    Ok(Adopted {
+        brief,
+        live,
+        kept,
+        version,
+        client,
+        permit,
+    })
+}
+
+fn live(
+    context: &Context,
+    brief: &Arc<Brief>,
+    kept: &KeptWorker,
+    mut take: impl FnMut(&str) -> Result<OwnedFd, String>,
+) -> Result<Live, String> {
+    let told = |error: std::io::Error| error.to_string();
+    let child = context.jailer.spawner.adopt(take("pidfd")?).map_err(told)?;
+    let pidfd = child.pidfd().map_err(told)?;
+    let maps = Maps::new(take("maps")?, child.pid()).map_err(told)?;
+    let rules = context.jailer.rules.clone();
+    let keeper = gate::Keeper::resume(take("gate")?, maps, pidfd, rules).map_err(told)?;
+    let geometry = &brief.memory.geometry;
+    let nudge = Nudge::map(brief.memory.forward.as_fd(), geometry).map_err(|e| e.to_string())?;
+    let module = kept.module.clone().unwrap_or_default();
+    let about = Loaded {
+        name: module.name.clone(),
+        version: module.version.clone(),
+        license: module.license.clone(),
+        threads: false,
+    };
+    if let Ok(log) = take("log") {
+        tokio::spawn(module_log::pump(log, brief.module.name.clone()));
+    }
+    let worker = Worker::adopt(
+        &context.jailer,
+        Parts {
+            module: brief.module.name.clone(),
+            child,
+            channel: Channel::new(take("control")?).map_err(told)?,
+            keeper,
+            nudge,
+            about,
+            serial: kept.serial,
+            bell: take("bell")?,
+            cgroup: context.cgroups.of_worker(brief.id, kept.generation),
+        },
+    )
+    .map_err(told)?;
+    Live::adopt(Arc::clone(brief), kept, worker, take("replies")?)
+        .map_err(|error| error.to_string())
+}

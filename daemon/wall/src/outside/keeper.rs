@@ -1,0 +1,563 @@
+//! The keeper: a process that is the parent of the workers of daemons that follow each other.
+//!
+//! A worker dies with its parent. If that were the daemon, no worker could outlive it, and a stream
+//! would end whenever the daemon is restarted. So a daemon that can hand its descriptors to the next
+//! one, through systemd's store, leaves being a parent to a process that does nothing else. That lives
+//! as long as anybody holds the other end of its socket: a daemon, or the store. With the last of
+//! them it ends, and takes every worker with it, whatever runs in them.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coldshoe_control::keeper::{
+    Body, Ended, Envelope, Here, NotStarted, Ping, Retain, Spawn, Started,
+};
+use coldshoe_control::{Received, Receiver, RecvError, clean, send, try_send};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitIdOptions, kill_process, setsid};
+
+use super::child::{Child, End, Exit, Who, pid_of, wait};
+use super::spawn::{SpawnError, SpawnRequest, User};
+use super::start;
+
+/// With this as its first argument a daemon's program is a keeper.
+const ARGUMENT: &str = "--keeper";
+/// Ends that are remembered until somebody asks or reads.
+const ENDS: usize = 1024;
+/// A keeper answers at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// For the report of an end that can be seen already.
+const REPORT: Duration = Duration::from_millis(100);
+
+// The keeper's own side.
+
+/// Is the keeper, if the program was started as one, until nobody holds the other end of its socket.
+/// To be called first of all, before there is a second thread. Whether it was.
+pub fn keep_if_asked() -> bool {
+    if std::env::args_os()
+        .nth(1)
+        .is_none_or(|argument| argument != ARGUMENT)
+    {
+        return false;
+    }
+    if let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() {
+        // Nothing is left to tell of an error, and nobody to tell it to.
+        let _ = keep(&socket);
+    }
+    true
+}
+
+fn keep(socket: &OwnedFd) -> io::Result<()> {
+    // Signals for the daemon's terminal or group are not for it.
+    start::block_signals();
+    let _ = setsid();
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let children = child_signals()?;
+    let mut keeper = Keeper {
+        socket,
+        receiver: Receiver::new(),
+        ends: VecDeque::new(),
+    };
+    loop {
+        let wanted = match keeper.ends.is_empty() {
+            true => PollFlags::IN,
+            false => PollFlags::IN | PollFlags::OUT,
+        };
+        let mut ready = [
+            PollFd::new(socket, wanted),
+            PollFd::new(&children, PollFlags::IN),
+        ];
+        let _ = poll(&mut ready, None);
+        let (socket_events, child_events) = (ready[0].revents(), ready[1].revents());
+        if child_events.contains(PollFlags::IN) {
+            let _ = rustix::io::read(&children, &mut [0; 1024]);
+            keeper.reap();
+        }
+        keeper.report();
+        if socket_events.contains(PollFlags::IN) && !keeper.serve() {
+            return Ok(());
+        }
+        if socket_events.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Ok(());
+        }
+    }
+}
+
+/// Readable when a child has ended.
+fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised by the first call and only read by the last; the descriptor is
+    // new and nobody else's.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        match fd {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+struct Keeper<'a> {
+    socket: &'a OwnedFd,
+    receiver: Receiver,
+    /// Not told yet: no daemon reads.
+    ends: VecDeque<End>,
+}
+
+impl Keeper<'_> {
+    /// Reaps every child that has ended: second stages, too, which others made.
+    fn reap(&mut self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        while let Ok(Some(end)) = wait(Who::Any, options) {
+            if self.ends.len() == ENDS {
+                self.ends.pop_front();
+            }
+            self.ends.push_back(end);
+        }
+    }
+
+    fn report(&mut self) {
+        while let Some(end) = self.ends.front() {
+            let (code, signal, core) = match end.exit {
+                Exit::Exited(code) => (Some(code), None, false),
+                Exit::Signaled { signal, core } => (None, Some(signal), core),
+                Exit::Unknown => (None, None, false),
+            };
+            let ended = Ended {
+                pid: end.pid,
+                code,
+                signal,
+                core,
+                peak: end.peak.unwrap_or(0),
+            };
+            let message = Envelope::new(0, Body::Ended(ended));
+            if try_send(self.socket.as_fd(), &message, &[]).is_err() {
+                return;
+            }
+            self.ends.pop_front();
+        }
+    }
+
+    /// Does what the next message asks for. `false`: nobody is left to ask.
+    fn serve(&mut self) -> bool {
+        let received = self
+            .receiver
+            .recv::<Envelope>(self.socket.as_fd(), RecvFlags::DONTWAIT);
+        let (serial, body, fds) = match received {
+            Ok(Received { message, fds }) => (message.serial, message.body, fds),
+            Err(RecvError::Closed) => return false,
+            // What cannot be read is not answered: it was not this protocol.
+            Err(_) => return true,
+        };
+        let here = || Body::Here(Here { pid: own_pid() });
+        let (answer, fd) = match body {
+            Some(Body::Spawn(spawn)) => match started(spawn, fds) {
+                Ok((pid, pidfd)) => (Body::Started(Started { pid }), Some(pidfd)),
+                Err(error) => {
+                    let why = clean(&error.to_string());
+                    (Body::NotStarted(NotStarted { why }), None)
+                }
+            },
+            Some(Body::Retain(Retain { pids })) => {
+                end_all_but(&pids);
+                (here(), None)
+            }
+            Some(Body::Ping(_)) => (here(), None),
+            _ => return true,
+        };
+        let fds: Vec<BorrowedFd<'_>> = fd.iter().map(AsFd::as_fd).collect();
+        // A daemon that does not read its answers gets none; a worker that nobody knows of ends with
+        // the next Retain.
+        let _ = try_send(self.socket.as_fd(), &Envelope::new(serial, answer), &fds);
+        true
+    }
+}
+
+fn started(spawn: Spawn, fds: Vec<OwnedFd>) -> Result<(i32, OwnedFd), SpawnError> {
+    let program = PathBuf::from(spawn.program);
+    let Ok([control, bell, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
+        let reason = "three descriptors belong to it";
+        return Err(SpawnError::Request { program, reason });
+    };
+    let user = spawn.uid.zip(spawn.gid);
+    let child = start::start(SpawnRequest {
+        program: program.clone(),
+        args: Vec::new(),
+        control,
+        bell,
+        stderr,
+        stack: spawn.stack,
+        core: spawn.core,
+        user: user.map(|(uid, gid)| User { uid, gid }),
+    })?;
+    let pid = child.pid();
+    let step = "cannot hand it over";
+    let pidfd = child.let_go().map_err(|source| SpawnError::Step {
+        program,
+        step,
+        source,
+    })?;
+    Ok((pid, pidfd))
+}
+
+/// Ends every child that is not named.
+fn end_all_but(pids: &[i32]) {
+    let own = own_pid();
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for entry in numbers {
+        let Some(number) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        if parent_of(number) == Some(own)
+            && !pids.contains(&number)
+            && let Some(pid) = Pid::from_raw(number)
+        {
+            // Our own child, not reaped before the next turn of the loop: the number is its.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok()
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+// The daemon's side.
+
+pub(super) type Reply = Box<dyn FnOnce(Result<Child, SpawnError>) + Send>;
+type Pong = Box<dyn FnOnce() + Send>;
+
+enum Waiting {
+    ForChild(PathBuf, Reply),
+    ForPong(Pong),
+}
+
+/// A keeper, as its daemon knows it.
+pub(super) struct Kept {
+    socket: OwnedFd,
+    pid: i32,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    serial: u32,
+    waiting: HashMap<u32, Waiting>,
+    /// Ends that nobody has asked for yet, the newest last.
+    ends: VecDeque<End>,
+    gone: bool,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept")
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// Starts a keeper: `program` is one that calls [`keep_if_asked`].
+    pub(super) fn start(program: &Path) -> io::Result<Arc<Self>> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        Command::new(program)
+            .arg(ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Self::take(ours)
+    }
+
+    /// Takes over the keeper behind a socket, which another daemon had before.
+    pub(super) fn take(socket: OwnedFd) -> io::Result<Arc<Self>> {
+        let mut ends = VecDeque::new();
+        let pid = who(&socket, &mut ends)?;
+        let state = State {
+            ends,
+            ..State::default()
+        };
+        let kept = Arc::new(Self {
+            socket,
+            pid,
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+        });
+        let reader = Arc::clone(&kept);
+        std::thread::Builder::new()
+            .name("wall-keeper".to_owned())
+            .spawn(move || reader.read())?;
+        Ok(kept)
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(super) fn spawn(&self, request: SpawnRequest, reply: Reply) {
+        let program = request.program.clone();
+        let Some(text) = program.to_str() else {
+            let reason = "its path is not UTF-8; put it elsewhere";
+            return reply(Err(SpawnError::Request { program, reason }));
+        };
+        let spawn = Spawn {
+            program: text.to_owned(),
+            stack: request.stack,
+            core: request.core,
+            uid: request.user.map(|user| user.uid),
+            gid: request.user.map(|user| user.gid),
+        };
+        let fds = [&request.control, &request.bell, &request.stderr].map(AsFd::as_fd);
+        let waiting = Waiting::ForChild(program, reply);
+        self.ask(Body::Spawn(spawn), &fds, waiting);
+    }
+
+    pub(super) fn ping(&self, pong: Pong) {
+        self.ask(Body::Ping(Ping {}), &[], Waiting::ForPong(pong));
+    }
+
+    pub(super) fn retain(&self, pids: &[i32]) {
+        let pids = pids.to_vec();
+        let done: Pong = Box::new(|| {});
+        self.ask(Body::Retain(Retain { pids }), &[], Waiting::ForPong(done));
+    }
+
+    fn ask(&self, body: Body, fds: &[BorrowedFd<'_>], waiting: Waiting) {
+        let serial = {
+            let mut state = self.lock();
+            if state.gone {
+                drop(state);
+                return waiting.failed("the keeper of the workers has ended; restart the daemon");
+            }
+            state.serial = state.serial.wrapping_add(1).max(1);
+            let serial = state.serial;
+            state.waiting.insert(serial, waiting);
+            serial
+        };
+        if let Err(error) = send(self.socket.as_fd(), &Envelope::new(serial, body), fds) {
+            let waiting = self.lock().waiting.remove(&serial);
+            if let Some(waiting) = waiting {
+                waiting.failed(&error.to_string());
+            }
+        }
+    }
+
+    fn read(self: &Arc<Self>) {
+        let mut receiver = Receiver::new();
+        loop {
+            let received = receiver.recv::<Envelope>(self.socket.as_fd(), RecvFlags::empty());
+            let (serial, body, fds) = match received {
+                Ok(Received { message, fds }) => (message.serial, message.body, fds),
+                Err(RecvError::Refused(_) | RecvError::WouldBlock) => continue,
+                Err(_) => break,
+            };
+            match body {
+                Some(Body::Ended(ended)) => {
+                    self.lock().remember(ended);
+                    self.ended.notify_all();
+                }
+                Some(body) => {
+                    let waiting = self.lock().waiting.remove(&serial);
+                    if let Some(waiting) = waiting {
+                        self.answer(waiting, body, fds);
+                    }
+                }
+                None => {}
+            }
+        }
+        let mut state = self.lock();
+        state.gone = true;
+        let left: Vec<Waiting> = state.waiting.drain().map(|(_, waiting)| waiting).collect();
+        drop(state);
+        self.ended.notify_all();
+        for waiting in left {
+            waiting.failed("the keeper of the workers has ended; restart the daemon");
+        }
+    }
+
+    fn answer(self: &Arc<Self>, waiting: Waiting, body: Body, fds: Vec<OwnedFd>) {
+        match (waiting, body) {
+            (Waiting::ForChild(_, reply), Body::Started(Started { pid })) => {
+                if let (Some(pid), Some(pidfd)) = (Pid::from_raw(pid), fds.into_iter().next()) {
+                    reply(Ok(Child::kept(pid, pidfd, Arc::clone(self))));
+                }
+            }
+            (Waiting::ForPong(pong), Body::Here(_)) => pong(),
+            (waiting, Body::NotStarted(NotStarted { why })) => waiting.failed(&why),
+            (waiting, _) => waiting.failed("the keeper answered something else"),
+        }
+    }
+
+    /// Takes over a process, once it is known to be the keeper's child.
+    pub(super) fn adopt(self: &Arc<Self>, pidfd: OwnedFd) -> io::Result<Child> {
+        let pid = pid_of(&pidfd)?;
+        let number = pid.as_raw_nonzero().get();
+        let parent = parent_of(number);
+        // Looked at in this order: while it has not ended the number was its own.
+        let lives = !is_over(&pidfd, &Timespec::default())?;
+        if lives && parent != Some(self.pid) {
+            let what = format!(
+                "process {number} is no child of the keeper, process {}",
+                self.pid
+            );
+            return Err(io::Error::other(what));
+        }
+        if lives {
+            // Of another one that had this number before.
+            self.lock().ends.retain(|end| end.pid != number);
+        }
+        Ok(Child::kept(pid, pidfd, Arc::clone(self)))
+    }
+
+    /// How a process ended, once it has; waits for that as long as it may.
+    pub(super) fn end_of(
+        &self,
+        pid: Pid,
+        pidfd: &OwnedFd,
+        patience: &Timespec,
+    ) -> io::Result<Option<End>> {
+        if !is_over(pidfd, patience)? {
+            return Ok(None);
+        }
+        let pid = pid.as_raw_nonzero().get();
+        let deadline = Instant::now() + REPORT;
+        let mut state = self.lock();
+        loop {
+            // A number is another process's only after the end of this one was reported: reports
+            // come in order, and the newest is meant.
+            if let Some(at) = state.ends.iter().rposition(|end| end.pid == pid) {
+                return Ok(state.ends.remove(at));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.gone {
+                let exit = Exit::Unknown;
+                return Ok(Some(End {
+                    pid,
+                    exit,
+                    peak: None,
+                }));
+            }
+            let waited = self.ended.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remember(&mut self, ended: Ended) {
+        if self.ends.len() == ENDS {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(end(ended));
+    }
+}
+
+fn end(ended: Ended) -> End {
+    let exit = match (ended.code, ended.signal) {
+        (Some(code), _) => Exit::Exited(code),
+        (None, Some(signal)) => Exit::Signaled {
+            signal,
+            core: ended.core,
+        },
+        (None, None) => Exit::Unknown,
+    };
+    End {
+        pid: ended.pid,
+        exit,
+        peak: Some(ended.peak).filter(|peak| *peak > 0),
+    }
+}
+
+impl Waiting {
+    fn failed(self, why: &str) {
+        match self {
+            Self::ForChild(program, reply) => {
+                let source = io::Error::other(why.to_owned());
+                let step = "it was not started";
+                reply(Err(SpawnError::Step {
+                    program,
+                    step,
+                    source,
+                }));
+            }
+            // It is waited for in vain, which is what it is for.
+            Self::ForPong(_) => {}
+        }
+    }
+}
+
+/// Asks a keeper who it is, and takes note of what it had to say before.
+fn who(socket: &OwnedFd, ends: &mut VecDeque<End>) -> io::Result<i32> {
+    const SERIAL: u32 = u32::MAX;
+    send(
+        socket.as_fd(),
+        &Envelope::new(SERIAL, Body::Ping(Ping {})),
+        &[],
+    )
+    .map_err(io::Error::other)?;
+    let (deadline, mut receiver) = (Instant::now() + PATIENCE, Receiver::new());
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        if !is_over(socket, &timeout)? {
+            return Err(io::Error::other("it does not answer"));
+        }
+        match receiver.recv::<Envelope>(socket.as_fd(), RecvFlags::DONTWAIT) {
+            Ok(Received { message, .. }) => match message.body {
+                Some(Body::Here(Here { pid })) if message.serial == SERIAL => return Ok(pid),
+                Some(Body::Ended(ended)) => {
+                    ends.push_back(end(ended));
+                    if ends.len() > ENDS {
+                        ends.pop_front();
+                    }
+                }
+                // For the daemon before; a worker that came with it ends with the next Retain.
+                _ => {}
+            },
+            Err(RecvError::WouldBlock | RecvError::Refused(_)) => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// Whether a descriptor is readable: of a pidfd, whether its process has ended.
+fn is_over(fd: &OwnedFd, patience: &Timespec) -> io::Result<bool> {
+    loop {
+        let mut ready = [PollFd::new(fd, PollFlags::IN)];
+        match poll(&mut ready, Some(patience)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
