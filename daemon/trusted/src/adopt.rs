@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coldshoe_control::worker::Loaded;
-use coldshoe_frame::Nudge;
+use coldshoe_frame::{Custody, Nudge};
 use coldshoe_wall::outside::Maps;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,7 +15,7 @@ use crate::channel::Channel;
 use crate::gate;
 use crate::identity::Digest;
 use crate::kept::{Kept, KeptWorker};
-use crate::live::Live;
+use crate::live::{self, Live};
 use crate::module_log;
 use crate::registry::Module;
 use crate::session::{Adopted, Context};
@@ -67,7 +67,11 @@ pub(crate) fn session(
     let state = left
         .remove(&format!("state.{version}"))
         .ok_or("its state was not kept")?;
-    let kept = Kept::read(state).map_err(|error| format!("its state: {error}"))?;
+    // A daemon that was killed between two versions has left both.
+    for older in left.keys().filter(|name| name.starts_with("state.")) {
+        context.store.forget(&format!("s{id}.{older}"));
+    }
+    let mut kept = Kept::read(state).map_err(|error| format!("its state: {error}"))?;
     let request = kept.request.clone().ok_or("its request was not kept")?;
     let mut take = |name: &str| left.remove(name).ok_or(format!("{name:?} was not kept"));
     let mut fds = vec![take("forward")?];
@@ -96,16 +100,28 @@ pub(crate) fn session(
         tuning: tuning.transpose()?,
     });
     let client = take("client").ok();
+    let geometry = &brief.memory.geometry;
+    let replies = kept.worker.as_ref().and_then(|worker| {
+        let replies = take(&format!("w{}.replies", worker.generation)).ok()?;
+        let custody = Custody::map(replies.as_fd(), *geometry).ok()?;
+        Some((replies, custody))
+    });
     let live = kept.worker.as_ref().map(|worker| {
         let generation = worker.generation;
-        live(context, &brief, worker, |name| {
-            take(&format!("w{generation}.{name}"))
-        })
+        let replies = replies.as_ref().and_then(|(fd, _)| fd.try_clone().ok());
+        let replies = replies.ok_or("its return segment was not kept")?;
+        let take = |name: &str| take(&format!("w{generation}.{name}"));
+        live(context, &brief, worker, replies, take)
     });
     let live = match live.transpose() {
         Ok(live) => live,
         Err(why) => {
             tracing::warn!(session = id, why, "its worker is not taken over");
+            // It is another one's turn, from what this one saved; its pipeline may be waiting for it.
+            if let Some((_, custody)) = replies {
+                kept.states.splice(0..0, custody.checkpoints());
+                live::call_pipeline(Arc::new(custody));
+            }
             None
         }
     };
@@ -123,6 +139,7 @@ fn live(
     context: &Context,
     brief: &Arc<Brief>,
     kept: &KeptWorker,
+    replies: OwnedFd,
     mut take: impl FnMut(&str) -> Result<OwnedFd, String>,
 ) -> Result<Live, String> {
     let told = |error: std::io::Error| error.to_string();
@@ -158,6 +175,5 @@ fn live(
         },
     )
     .map_err(told)?;
-    Live::adopt(Arc::clone(brief), kept, worker, take("replies")?)
-        .map_err(|error| error.to_string())
+    Live::adopt(Arc::clone(brief), kept, worker, replies).map_err(|error| error.to_string())
 }

@@ -207,16 +207,7 @@ impl Live {
 
     /// Sends the pipeline to its control socket, now and for some time.
     pub(crate) fn call_pipeline(&self) {
-        let custody = Arc::clone(&self.custody);
-        custody.notify();
-        tokio::spawn(async move {
-            let mut pause = FIRST_CALL;
-            for _ in 0..CALLS {
-                tokio::time::sleep(pause).await;
-                custody.notify();
-                pause *= 2;
-            }
-        });
+        call_pipeline(Arc::clone(&self.custody));
     }
 
     /// The pipeline's number of the newest frame.
@@ -240,6 +231,19 @@ impl Live {
         .into_iter()
         .collect()
     }
+}
+
+/// Sends a pipeline to its control socket, now and for some time.
+pub(crate) fn call_pipeline(custody: Arc<Custody>) {
+    custody.notify();
+    tokio::spawn(async move {
+        let mut pause = FIRST_CALL;
+        for _ in 0..CALLS {
+            tokio::time::sleep(pause).await;
+            custody.notify();
+            pause *= 2;
+        }
+    });
 }
 
 fn assignment(

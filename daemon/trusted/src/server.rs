@@ -195,6 +195,8 @@ impl Server {
             Some(socket) => Ok(socket),
             None => Err(bound(&path)?),
         };
+        // Before there is a keeper: it belongs to where the daemon itself moves to.
+        let cgroups = Cgroups::discover();
         let spawner = spawner(store, left.keeper)?;
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
@@ -204,7 +206,7 @@ impl Server {
             roster: Arc::default(),
             store,
             jailer: Jailer::new(&config, spawner)?,
-            cgroups: Cgroups::discover(),
+            cgroups,
             config,
         };
         let shared = Shared {
@@ -215,9 +217,12 @@ impl Server {
         // Last: whoever can connect is served at once.
         let listener = match socket {
             Ok(listens) => channel::watch(listens).map_err(failed("watch", &path))?,
-            Err(bound) => listening(bound, &path)?,
+            Err(bound) => {
+                let listener = listening(bound, &path)?;
+                store.keep("control", listener.as_fd());
+                listener
+            }
         };
-        store.keep("control", listener.as_fd());
         let shared = Arc::new(shared);
         let adopted = shared.adopt(left.sessions);
         tracing::info!(socket = %path.display(), "ready");
@@ -282,6 +287,8 @@ impl Server {
         tracing::info!("stopping");
         if self.shared.context.store.is_there() {
             clients.detach_all();
+            // They would take its end for the order to end.
+            std::mem::forget(stopping);
             return true;
         }
         stopping.send_replace(true);

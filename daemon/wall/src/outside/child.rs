@@ -96,9 +96,10 @@ impl Child {
 
     /// Its handle, without ending it.
     pub(super) fn let_go(mut self) -> io::Result<OwnedFd> {
+        let pidfd = self.pidfd.try_clone()?;
         // What is not to be killed counts as ended.
         self.exit = Some(Exit::Unknown);
-        self.pidfd.try_clone()
+        Ok(pidfd)
     }
 
     /// The process behind `pidfd`, once it is known to be this daemon's own child.
@@ -260,8 +261,11 @@ impl AsFd for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         // Nothing to do about an error here.
-        if self.exit.is_some() || self.kill().is_err() || self.kept.is_some() {
+        if self.exit.is_some() || self.kill().is_err() {
             return;
+        }
+        if let Some(kept) = &self.kept {
+            return kept.disown(self.pid);
         }
         // One that the kernel holds up, in a read of a dead file server say, dies when it can.
         if let Ok(None) = self.try_wait()

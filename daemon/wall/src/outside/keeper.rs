@@ -6,7 +6,7 @@
 //! as long as anybody holds the other end of its socket: a daemon, or the store. With the last of
 //! them it ends, and takes every worker with it, whatever runs in them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use coldshoe_control::keeper::{
     Body, Ended, Envelope, Here, NotStarted, Ping, Retain, Spawn, Started,
 };
-use coldshoe_control::{Received, Receiver, RecvError, clean, send, try_send};
+use coldshoe_control::{Received, Receiver, RecvError, SendError, clean, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitIdOptions, kill_process, setsid};
@@ -56,18 +56,22 @@ pub fn keep_if_asked() -> bool {
 fn keep(socket: &OwnedFd) -> io::Result<()> {
     // Signals for the daemon's terminal or group are not for it.
     start::block_signals();
+    // Ignored, as one may inherit it, children would be reaped unseen.
+    // SAFETY: the default action is no function of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     let _ = setsid();
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let children = child_signals()?;
     let mut keeper = Keeper {
         socket,
         receiver: Receiver::new(),
-        ends: VecDeque::new(),
+        outgoing: VecDeque::new(),
     };
     loop {
-        let wanted = match keeper.ends.is_empty() {
+        // Nothing is asked for while an answer waits: so at most one waits, beside ends.
+        let wanted = match keeper.outgoing.is_empty() {
             true => PollFlags::IN,
-            false => PollFlags::IN | PollFlags::OUT,
+            false => PollFlags::OUT,
         };
         let mut ready = [
             PollFd::new(socket, wanted),
@@ -79,9 +83,10 @@ fn keep(socket: &OwnedFd) -> io::Result<()> {
             let _ = rustix::io::read(&children, &mut [0; 1024]);
             keeper.reap();
         }
-        keeper.report();
-        if socket_events.contains(PollFlags::IN) && !keeper.serve() {
-            return Ok(());
+        keeper.send();
+        if socket_events.contains(PollFlags::IN) && keeper.outgoing.is_empty() {
+            keeper.serve();
+            keeper.send();
         }
         if socket_events.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Ok(());
@@ -108,8 +113,9 @@ fn child_signals() -> io::Result<OwnedFd> {
 struct Keeper<'a> {
     socket: &'a OwnedFd,
     receiver: Receiver,
-    /// Not told yet: no daemon reads.
-    ends: VecDeque<End>,
+    /// What no daemon has had room for yet, in order: the end of a process goes before whatever else
+    /// is said of its number.
+    outgoing: VecDeque<(Envelope, Option<OwnedFd>)>,
 }
 
 impl Keeper<'_> {
@@ -117,15 +123,9 @@ impl Keeper<'_> {
     fn reap(&mut self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         while let Ok(Some(end)) = wait(Who::Any, options) {
-            if self.ends.len() == ENDS {
-                self.ends.pop_front();
+            if self.outgoing.len() >= ENDS {
+                self.outgoing.pop_front();
             }
-            self.ends.push_back(end);
-        }
-    }
-
-    fn report(&mut self) {
-        while let Some(end) = self.ends.front() {
             let (code, signal, core) = match end.exit {
                 Exit::Exited(code) => (Some(code), None, false),
                 Exit::Signaled { signal, core } => (None, Some(signal), core),
@@ -138,27 +138,34 @@ impl Keeper<'_> {
                 core,
                 peak: end.peak.unwrap_or(0),
             };
-            let message = Envelope::new(0, Body::Ended(ended));
-            if try_send(self.socket.as_fd(), &message, &[]).is_err() {
-                return;
-            }
-            self.ends.pop_front();
+            self.outgoing
+                .push_back((Envelope::new(0, Body::Ended(ended)), None));
         }
     }
 
-    /// Does what the next message asks for. `false`: nobody is left to ask.
-    fn serve(&mut self) -> bool {
+    /// Sends what there is room for.
+    fn send(&mut self) {
+        while let Some((message, fd)) = self.outgoing.front() {
+            let fds: Vec<BorrowedFd<'_>> = fd.iter().map(AsFd::as_fd).collect();
+            match try_send(self.socket.as_fd(), message, &fds) {
+                Err(SendError::WouldBlock) => return,
+                // What cannot be sent at all is not tried again.
+                Ok(()) | Err(_) => self.outgoing.pop_front(),
+            };
+        }
+    }
+
+    /// Does what the next message asks for. One that cannot be read is not answered: it was not this
+    /// protocol. That nobody is left to ask is seen elsewhere: an empty datagram looks the same.
+    fn serve(&mut self) {
         let received = self
             .receiver
             .recv::<Envelope>(self.socket.as_fd(), RecvFlags::DONTWAIT);
-        let (serial, body, fds) = match received {
-            Ok(Received { message, fds }) => (message.serial, message.body, fds),
-            Err(RecvError::Closed) => return false,
-            // What cannot be read is not answered: it was not this protocol.
-            Err(_) => return true,
+        let Ok(Received { message, fds }) = received else {
+            return;
         };
         let here = || Body::Here(Here { pid: own_pid() });
-        let (answer, fd) = match body {
+        let (answer, fd) = match message.body {
             Some(Body::Spawn(spawn)) => match started(spawn, fds) {
                 Ok((pid, pidfd)) => (Body::Started(Started { pid }), Some(pidfd)),
                 Err(error) => {
@@ -171,13 +178,10 @@ impl Keeper<'_> {
                 (here(), None)
             }
             Some(Body::Ping(_)) => (here(), None),
-            _ => return true,
+            _ => return,
         };
-        let fds: Vec<BorrowedFd<'_>> = fd.iter().map(AsFd::as_fd).collect();
-        // A daemon that does not read its answers gets none; a worker that nobody knows of ends with
-        // the next Retain.
-        let _ = try_send(self.socket.as_fd(), &Envelope::new(serial, answer), &fds);
-        true
+        self.outgoing
+            .push_back((Envelope::new(message.serial, answer), fd));
     }
 }
 
@@ -208,25 +212,26 @@ fn started(spawn: Spawn, fds: Vec<OwnedFd>) -> Result<(i32, OwnedFd), SpawnError
     Ok((pid, pidfd))
 }
 
-/// Ends every child that is not named.
+/// Ends every child that is not named. A first stage may make a second one before it dies: it is
+/// looked until there is nobody new.
 fn end_all_but(pids: &[i32]) {
     let own = own_pid();
-    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for entry in numbers {
-        let Some(number) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        if parent_of(number) == Some(own)
-            && !pids.contains(&number)
-            && let Some(pid) = Pid::from_raw(number)
-        {
-            // Our own child, not reaped before the next turn of the loop: the number is its.
+    let mut known = pids.to_vec();
+    loop {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+        let others: Vec<i32> = entries
+            .filter_map(number)
+            .filter(|number| !known.contains(number) && parent_of(*number) == Some(own))
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        for pid in others.iter().filter_map(|number| Pid::from_raw(*number)) {
+            // Our own child, and not reaped before the next turn of the loop: the number is its.
             let _ = kill_process(pid, Signal::KILL);
         }
+        known.extend(others);
     }
 }
 
@@ -262,8 +267,11 @@ pub(super) struct Kept {
 struct State {
     serial: u32,
     waiting: HashMap<u32, Waiting>,
-    /// Ends that nobody has asked for yet, the newest last.
+    /// Ends that nobody has asked for yet. The keeper tells of an end before anything else of the same
+    /// number, so one is of the process that had the number last.
     ends: VecDeque<End>,
+    /// Whose end nobody will ask for.
+    disowned: HashSet<i32>,
     gone: bool,
 }
 
@@ -301,6 +309,8 @@ impl Kept {
         let pid = who(&socket, &mut ends)?;
         let state = State {
             ends,
+            // Answers to the daemon before are not taken for this one's.
+            serial: random_serial(),
             ..State::default()
         };
         let kept = Arc::new(Self {
@@ -322,6 +332,10 @@ impl Kept {
 
     pub(super) fn spawn(&self, request: SpawnRequest, reply: Reply) {
         let program = request.program.clone();
+        if !request.args.is_empty() {
+            let reason = "a keeper starts programs without arguments";
+            return reply(Err(SpawnError::Request { program, reason }));
+        }
         let Some(text) = program.to_str() else {
             let reason = "its path is not UTF-8; put it elsewhere";
             return reply(Err(SpawnError::Request { program, reason }));
@@ -360,7 +374,8 @@ impl Kept {
             state.waiting.insert(serial, waiting);
             serial
         };
-        if let Err(error) = send(self.socket.as_fd(), &Envelope::new(serial, body), fds) {
+        // A keeper that does not read counts as one that is gone: nobody waits for it.
+        if let Err(error) = try_send(self.socket.as_fd(), &Envelope::new(serial, body), fds) {
             let waiting = self.lock().waiting.remove(&serial);
             if let Some(waiting) = waiting {
                 waiting.failed(&error.to_string());
@@ -404,6 +419,7 @@ impl Kept {
     fn answer(self: &Arc<Self>, waiting: Waiting, body: Body, fds: Vec<OwnedFd>) {
         match (waiting, body) {
             (Waiting::ForChild(_, reply), Body::Started(Started { pid })) => {
+                self.lock().is_anew(pid);
                 if let (Some(pid), Some(pidfd)) = (Pid::from_raw(pid), fds.into_iter().next()) {
                     reply(Ok(Child::kept(pid, pidfd, Arc::clone(self))));
                 }
@@ -429,8 +445,7 @@ impl Kept {
             return Err(io::Error::other(what));
         }
         if lives {
-            // Of another one that had this number before.
-            self.lock().ends.retain(|end| end.pid != number);
+            self.lock().is_anew(number);
         }
         Ok(Child::kept(pid, pidfd, Arc::clone(self)))
     }
@@ -449,9 +464,7 @@ impl Kept {
         let deadline = Instant::now() + REPORT;
         let mut state = self.lock();
         loop {
-            // A number is another process's only after the end of this one was reported: reports
-            // come in order, and the newest is meant.
-            if let Some(at) = state.ends.iter().rposition(|end| end.pid == pid) {
+            if let Some(at) = state.ends.iter().position(|end| end.pid == pid) {
                 return Ok(state.ends.remove(at));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -468,13 +481,32 @@ impl Kept {
         }
     }
 
+    /// Nobody will ask how a process ended.
+    pub(super) fn disown(&self, pid: Pid) {
+        let pid = pid.as_raw_nonzero().get();
+        let mut state = self.lock();
+        match state.ends.iter().position(|end| end.pid == pid) {
+            Some(at) => drop(state.ends.remove(at)),
+            None => drop(state.disowned.insert(pid)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// A number is another process's now.
+    fn is_anew(&mut self, pid: i32) {
+        self.ends.retain(|end| end.pid != pid);
+        self.disowned.remove(&pid);
+    }
+
     fn remember(&mut self, ended: Ended) {
+        if self.disowned.remove(&ended.pid) {
+            return;
+        }
         if self.ends.len() == ENDS {
             self.ends.pop_front();
         }
@@ -516,15 +548,20 @@ impl Waiting {
     }
 }
 
+/// One that no daemon before has used lately.
+fn random_serial() -> u32 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (now.tv_sec as u32)
+        .wrapping_mul(1_000_003)
+        .wrapping_add(now.tv_nsec as u32)
+        .max(1)
+}
+
 /// Asks a keeper who it is, and takes note of what it had to say before.
 fn who(socket: &OwnedFd, ends: &mut VecDeque<End>) -> io::Result<i32> {
-    const SERIAL: u32 = u32::MAX;
-    send(
-        socket.as_fd(),
-        &Envelope::new(SERIAL, Body::Ping(Ping {})),
-        &[],
-    )
-    .map_err(io::Error::other)?;
+    let serial = random_serial();
+    let ping = Envelope::new(serial, Body::Ping(Ping {}));
+    try_send(socket.as_fd(), &ping, &[]).map_err(io::Error::other)?;
     let (deadline, mut receiver) = (Instant::now() + PATIENCE, Receiver::new());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -534,7 +571,7 @@ fn who(socket: &OwnedFd, ends: &mut VecDeque<End>) -> io::Result<i32> {
         }
         match receiver.recv::<Envelope>(socket.as_fd(), RecvFlags::DONTWAIT) {
             Ok(Received { message, .. }) => match message.body {
-                Some(Body::Here(Here { pid })) if message.serial == SERIAL => return Ok(pid),
+                Some(Body::Here(Here { pid })) if message.serial == serial => return Ok(pid),
                 Some(Body::Ended(ended)) => {
                     ends.push_back(end(ended));
                     if ends.len() > ENDS {

@@ -20,7 +20,9 @@ impl Maps {
     /// It is not.
     pub fn new(fd: OwnedFd, pid: i32) -> io::Result<Maps> {
         let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-        if link.as_os_str() != format!("/proc/{pid}/maps").as_str() {
+        // The mount that it was opened through is gone once the worker has a root of its own.
+        let names = [format!("/proc/{pid}/maps"), format!("/{pid}/maps")];
+        if !names.iter().any(|name| link.as_os_str() == name.as_str()) {
             let what = format!("it is no map of process {pid} but {}", link.display());
             return Err(io::Error::other(what));
         }
