@@ -2,13 +2,17 @@
 //!
 //! Most of what a contract says is that bits are zero: those that no field has, and those above the
 //! largest value of a field whose range ends at a power of two. All of that is masks over words of
-//! 64 bits, and neighbours with the same mask are ORed before they are looked at. What is left are a
-//! few ranges, sets and curves. The answer is yes or no; who needs the reason looks again, slowly.
+//! 64 bits, and where many neighbours have the same mask they are ORed before it is laid on them.
+//! What is left are a few ranges, sets and curves. The answer is yes or no; who needs the reason
+//! looks again, slowly.
 
 use crate::field::{Allowed, Field};
 
 /// Bytes of a word.
 const WORD: usize = 8;
+
+/// So many words with the same mask are worth a run of their own.
+const LONG: usize = 16;
 
 /// Words that share a mask.
 #[derive(Clone, Debug)]
@@ -16,6 +20,13 @@ struct Run {
     first: usize,
     end: usize,
     zero: u64,
+}
+
+/// Words with a mask each.
+#[derive(Clone, Debug)]
+struct Mixed {
+    first: usize,
+    zero: Box<[u64]>,
 }
 
 /// Where the numbers of a check lie, and how wide they are.
@@ -54,6 +65,7 @@ enum Check {
 #[derive(Clone, Debug)]
 pub(crate) struct Checks {
     runs: Box<[Run]>,
+    mixed: Box<[Mixed]>,
     checks: Box<[Check]>,
     /// Bits that no field has, word by word.
     reserved: Box<[u64]>,
@@ -85,8 +97,10 @@ impl Checks {
                 checks.push(Check::Rises { place });
             }
         }
+        let (runs, mixed) = runs(&zero);
         Self {
-            runs: runs(&zero),
+            runs,
+            mixed,
             checks: checks.into(),
             reserved: reserved.into(),
         }
@@ -103,6 +117,13 @@ impl Checks {
                 .iter()
                 .fold(0, |any, word| any | u64::from_le_bytes(*word));
             set |= any & run.zero;
+        }
+        for mixed in &self.mixed {
+            let words = words.get(mixed.first..).unwrap_or_default();
+            let words = words.iter().zip(&mixed.zero);
+            set |= words.fold(0, |any, (word, zero)| {
+                any | u64::from_le_bytes(*word) & zero
+            });
         }
         set == 0 && self.checks.iter().all(|check| check.pass(body))
     }
@@ -295,17 +316,42 @@ fn each_word(field: &Field, bits: u32, mut with: impl FnMut(usize, u64)) {
     }
 }
 
-fn runs(zero: &[u64]) -> Box<[Run]> {
+/// Long runs of one mask, and what lies between them. Words without a mask are in neither, but for
+/// those within what lies between.
+fn runs(zero: &[u64]) -> (Box<[Run]>, Box<[Mixed]>) {
     let mut runs: Vec<Run> = Vec::new();
-    for (word, zero) in zero.iter().copied().enumerate().filter(|(_, zero)| *zero != 0) {
-        match runs.last_mut() {
-            Some(last) if last.end == word && last.zero == zero => last.end += 1,
-            _ => runs.push(Run {
-                first: word,
-                end: word + 1,
-                zero,
-            }),
+    let mut mixed: Vec<Mixed> = Vec::new();
+    let mut pending: Option<usize> = None;
+    let mut close = |pending: &mut Option<usize>, end: usize| {
+        let Some(first) = pending.take() else { return };
+        let words = &zero[first..end];
+        let last = words.iter().rposition(|zero| *zero != 0);
+        let words = &words[..last.map_or(0, |last| last + 1)];
+        let empty = words.iter().take_while(|zero| **zero == 0).count();
+        if !words.is_empty() {
+            mixed.push(Mixed {
+                first: first + empty,
+                zero: words[empty..].into(),
+            });
         }
+    };
+    let mut first = 0;
+    for same in zero.chunk_by(|one, other| one == other) {
+        let end = first + same.len();
+        if same.len() >= LONG {
+            close(&mut pending, first);
+            if same[0] != 0 {
+                runs.push(Run {
+                    first,
+                    end,
+                    zero: same[0],
+                });
+            }
+        } else {
+            pending.get_or_insert(first);
+        }
+        first = end;
     }
-    runs.into()
+    close(&mut pending, first);
+    (runs.into(), mixed.into())
 }
