@@ -1,9 +1,10 @@
-//! Contracts: what a parameter buffer may say.
+//! Contracts: what a parameter buffer may say, and what may be asked of a sensor and its lens.
 //!
 //! A [`Contract`] is read from TOML, one file a format (`formats/rkisp1.toml` explains its own form).
 //! It documents every block and every field of it: type, size, offset, range, unit, meaning. What it
 //! does not document is refused. [`Contract::validate`] judges a buffer, [`Contract::admit`] copies
-//! what of it may go on.
+//! what of it may go on. [`Actuators`] holds requests for exposure, gains, lens and frame duration
+//! against the limits of a sensor and the contract's [`Rates`].
 //!
 //! Nothing here does I/O. Judging does not allocate, and nothing panics on bytes: callers copy a
 //! peer's bytes into private memory first and have the copy judged.
@@ -25,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod actuators;
 mod block;
 mod checks;
 mod contract;
@@ -39,6 +41,10 @@ mod text;
 mod validate;
 mod words;
 
+pub use actuators::{
+    Actuator, Actuators, Clamp, Dioptres, Gain, GainCode, GainModel, Granted, Judged, Limits,
+    LimitsError, Lines, MAX_DELAY, Microseconds, Requests, Sensor, Unfit, Wanted,
+};
 pub use block::Block;
 pub use contract::{Contract, Mode, Source};
 pub use error::{ContractError, Problem};
