@@ -157,7 +157,9 @@ fn compile(field: &Field) -> Option<Compiled> {
     let (min, max) = match &field.allowed {
         Allowed::Range { min, max } => (*min, *max),
         Allowed::Values(values) => {
-            let set = values.iter().fold(0_u64, |set, (value, _)| set | 1 << value);
+            let set = values
+                .iter()
+                .fold(0_u64, |set, (value, _)| set | 1 << value);
             // Those that are every number from zero on are a range.
             match set.checked_add(1).map(u64::is_power_of_two) {
                 Some(true) => (0, i64::from(set.trailing_ones()) - 1),

@@ -54,7 +54,10 @@ impl Contract {
     pub const BUILTIN: [(&'static str, &'static str); 3] = [
         ("rkisp1", include_str!("../formats/rkisp1.toml")),
         ("mali-c55", include_str!("../formats/mali-c55.toml")),
-        ("coldshoe-soft", include_str!("../formats/coldshoe-soft.toml")),
+        (
+            "coldshoe-soft",
+            include_str!("../formats/coldshoe-soft.toml"),
+        ),
     ];
 
     /// A contract that is built in.

@@ -104,7 +104,9 @@ pub enum Problem {
     #[error("shares bits with {0}; each bit belongs to one field")]
     Overlap(String),
     /// Bits that the number does not have, or in a number with a sign.
-    #[error("`bits` or `mask` does not fit the type; bits are of unsigned numbers, one key of both")]
+    #[error(
+        "`bits` or `mask` does not fit the type; bits are of unsigned numbers, one key of both"
+    )]
     Bits,
     /// A range that cannot be.
     #[error("the range is empty or reaches beyond the type; leave out what the type says anyway")]

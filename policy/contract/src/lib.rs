@@ -38,6 +38,8 @@ mod report;
 mod standing;
 mod tally;
 mod text;
+mod trace;
+mod usage;
 mod validate;
 mod words;
 
@@ -53,4 +55,6 @@ pub use rates::Rates;
 pub use report::{Accepted, Class, Reason, Refusal, Report, UNKNOWN_NAMED, Whole};
 pub use standing::{Quarantine, Standing};
 pub use tally::Tally;
+pub use trace::{MAX_DUMPED, Trace, TraceError};
+pub use usage::{BlockUse, UnknownUse, Usage};
 pub use validate::Verdict;

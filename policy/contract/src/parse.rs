@@ -105,7 +105,10 @@ fn rates(stated: &ContractText) -> Result<Rates, Problem> {
         ("actuators.exposure_factor", rates.exposure_factor),
         ("actuators.analogue_gain_factor", rates.analogue_gain_factor),
         ("actuators.digital_gain_factor", rates.digital_gain_factor),
-        ("actuators.frame_duration_factor", rates.frame_duration_factor),
+        (
+            "actuators.frame_duration_factor",
+            rates.frame_duration_factor,
+        ),
     ] {
         if !(1.01..=1e6).contains(&factor) {
             let range = "a factor from 1.01 to 1e6";
@@ -131,7 +134,10 @@ fn flags(stated: &BTreeMap<String, u8>) -> Result<(Vec<(u8, String)>, u16), Prob
         }
         mask |= one;
     }
-    let mut flags: Vec<_> = stated.iter().map(|(name, bit)| (*bit, name.clone())).collect();
+    let mut flags: Vec<_> = stated
+        .iter()
+        .map(|(name, bit)| (*bit, name.clone()))
+        .collect();
     flags.sort();
     Ok((flags, mask))
 }

@@ -140,7 +140,9 @@ pub enum Whole {
         want: u32,
     },
     /// A block is refused, and the contract does not go on without.
-    #[error("{0} blocks are refused, and the contract says to refuse the buffer with them; see why")]
+    #[error(
+        "{0} blocks are refused, and the contract says to refuse the buffer with them; see why"
+    )]
     Blocks(u32),
     /// There is no room for the blocks that passed.
     #[error("{need} bytes passed and there is room for {room}; give as much as came")]

@@ -85,7 +85,10 @@ fn what_nobody_asks_for_stays() {
     let mut actuators = actuators(sensor());
     let granted = actuators.grant(0, &Wanted::default());
     assert_eq!(granted.judged, [Judged::Kept; 5]);
-    assert_eq!((granted.exposure, granted.digital_gain), (us(10_000.0), gain(2.0)));
+    assert_eq!(
+        (granted.exposure, granted.digital_gain),
+        (us(10_000.0), gain(2.0))
+    );
 }
 
 #[test]
@@ -116,8 +119,20 @@ fn what_is_no_quantity_is_refused_and_what_was_granted_last_stays() {
 #[test]
 fn what_the_sensor_cannot_do_is_clamped_and_no_violation() {
     let mut actuators = actuators(sensor());
-    actuators.grant(0, &Wanted { digital_gain: Some(3.5), ..Wanted::default() });
-    let granted = actuators.grant(1, &Wanted { digital_gain: Some(5.0), ..Wanted::default() });
+    actuators.grant(
+        0,
+        &Wanted {
+            digital_gain: Some(3.5),
+            ..Wanted::default()
+        },
+    );
+    let granted = actuators.grant(
+        1,
+        &Wanted {
+            digital_gain: Some(5.0),
+            ..Wanted::default()
+        },
+    );
     assert_eq!(granted.digital_gain, gain(4.0));
     let judged = granted.of(Actuator::DigitalGain);
     assert_eq!(judged, Judged::Clamped(Clamp::Sensor));
@@ -145,7 +160,10 @@ fn a_lens_that_is_hammered_moves_a_step_a_frame() {
     let mut last = 2.0;
     for frame in 0..50 {
         let lens_position = Some(if frame % 2 == 0 { 10.0 } else { 0.0 });
-        let wanted = Wanted { lens_position, ..Wanted::default() };
+        let wanted = Wanted {
+            lens_position,
+            ..Wanted::default()
+        };
         let granted = actuators.grant(frame, &wanted);
         let now = granted.lens.expect("a lens").get();
         assert!((now - last).abs() <= 1.0, "{last} to {now}");
@@ -176,12 +194,19 @@ fn exposure_yields_to_the_frame_duration_that_is_wanted() {
     assert_eq!(granted.frame_duration, us(12_000.0));
     // Ten lines of 20 µs less.
     assert_eq!(granted.exposure, us(11_800.0));
-    assert_eq!(granted.of(Actuator::Exposure), Judged::Clamped(Clamp::Frame));
+    assert_eq!(
+        granted.of(Actuator::Exposure),
+        Judged::Clamped(Clamp::Frame)
+    );
 }
 
 #[test]
 fn a_longer_exposure_does_not_come_before_the_longer_frame() {
-    let mut actuators = actuators(Sensor { exposure_delay: 1, frame_duration_delay: 2, ..sensor() });
+    let mut actuators = actuators(Sensor {
+        exposure_delay: 1,
+        frame_duration_delay: 2,
+        ..sensor()
+    });
     let wanted = Wanted {
         exposure_us: Some(20_000.0),
         frame_duration_us: Some(40_000.0),
@@ -189,14 +214,21 @@ fn a_longer_exposure_does_not_come_before_the_longer_frame() {
     };
     let first = actuators.grant(0, &wanted);
     // At frame 1 a frame still takes 20 ms.
-    assert_eq!((first.exposure, first.frame_duration), (us(19_800.0), us(40_000.0)));
+    assert_eq!(
+        (first.exposure, first.frame_duration),
+        (us(19_800.0), us(40_000.0))
+    );
     let second = actuators.grant(1, &wanted);
     assert_eq!(second.exposure, us(20_000.0));
 }
 
 #[test]
 fn a_shorter_frame_does_not_come_before_the_shorter_exposure() {
-    let mut actuators = actuators(Sensor { exposure_delay: 2, frame_duration_delay: 1, ..sensor() });
+    let mut actuators = actuators(Sensor {
+        exposure_delay: 2,
+        frame_duration_delay: 1,
+        ..sensor()
+    });
     let wanted = Wanted {
         exposure_us: Some(6_000.0),
         frame_duration_us: Some(10_000.0),
@@ -204,17 +236,29 @@ fn a_shorter_frame_does_not_come_before_the_shorter_exposure() {
     };
     let first = actuators.grant(0, &wanted);
     // At frame 1 the exposure is still 10 ms.
-    assert_eq!((first.exposure, first.frame_duration), (us(6_000.0), us(10_200.0)));
+    assert_eq!(
+        (first.exposure, first.frame_duration),
+        (us(6_000.0), us(10_200.0))
+    );
     let second = actuators.grant(1, &wanted);
     assert_eq!(second.frame_duration, us(10_000.0));
 }
 
 #[test]
 fn a_lens_that_is_not_there_is_not_granted() {
-    let mut actuators = actuators(Sensor { lens: None, ..sensor() });
-    let wanted = Wanted { lens_position: Some(1.0), ..Wanted::default() };
+    let mut actuators = actuators(Sensor {
+        lens: None,
+        ..sensor()
+    });
+    let wanted = Wanted {
+        lens_position: Some(1.0),
+        ..Wanted::default()
+    };
     let granted = actuators.grant(0, &wanted);
-    assert_eq!((granted.lens, granted.of(Actuator::Lens)), (None, Judged::Absent));
+    assert_eq!(
+        (granted.lens, granted.of(Actuator::Lens)),
+        (None, Judged::Absent)
+    );
     assert_eq!(actuators.requests(Actuator::Lens).absent, 1);
 }
 
@@ -230,34 +274,76 @@ fn a_state_that_cannot_be_is_taken_for_the_nearest_that_can() {
     let limits = Limits::new(sensor()).expect("a sensor");
     let granted = Actuators::new(limits, RATES, state).grant(0, &Wanted::default());
     assert_eq!(granted.exposure, us(99_800.0));
-    assert_eq!((granted.analogue_gain, granted.digital_gain), (gain(1.0), gain(1.0)));
-    assert_eq!((granted.lens, granted.frame_duration), (Some(dioptres(10.0)), us(100_000.0)));
+    assert_eq!(
+        (granted.analogue_gain, granted.digital_gain),
+        (gain(1.0), gain(1.0))
+    );
+    assert_eq!(
+        (granted.lens, granted.frame_duration),
+        (Some(dioptres(10.0)), us(100_000.0))
+    );
 }
 
 #[test]
 fn a_sensor_that_cannot_be_is_refused_by_what_is_wrong() {
     let zero = us(0.0);
     for (sensor, error) in [
-        (Sensor { line: zero, ..sensor() }, LimitsError::NoLine),
-        (Sensor { exposure: (zero, us(1.0)), ..sensor() }, LimitsError::Empty("exposure")),
         (
-            Sensor { frame_duration: (us(2.0), us(1.0)), ..sensor() },
+            Sensor {
+                line: zero,
+                ..sensor()
+            },
+            LimitsError::NoLine,
+        ),
+        (
+            Sensor {
+                exposure: (zero, us(1.0)),
+                ..sensor()
+            },
+            LimitsError::Empty("exposure"),
+        ),
+        (
+            Sensor {
+                frame_duration: (us(2.0), us(1.0)),
+                ..sensor()
+            },
             LimitsError::Empty("frame duration"),
         ),
         (
-            Sensor { analogue_gain: (gain(2.0), gain(1.0)), ..sensor() },
+            Sensor {
+                analogue_gain: (gain(2.0), gain(1.0)),
+                ..sensor()
+            },
             LimitsError::Empty("analogue gain"),
         ),
         (
-            Sensor { digital_gain: (gain(0.0), gain(1.0)), ..sensor() },
+            Sensor {
+                digital_gain: (gain(0.0), gain(1.0)),
+                ..sensor()
+            },
             LimitsError::Empty("digital gain"),
         ),
         (
-            Sensor { lens: Some((dioptres(2.0), dioptres(1.0))), ..sensor() },
+            Sensor {
+                lens: Some((dioptres(2.0), dioptres(1.0))),
+                ..sensor()
+            },
             LimitsError::Empty("lens"),
         ),
-        (Sensor { exposure_delay: 9, ..sensor() }, LimitsError::Delay(9)),
-        (Sensor { margin: Lines(5_000), ..sensor() }, LimitsError::NoFit),
+        (
+            Sensor {
+                exposure_delay: 9,
+                ..sensor()
+            },
+            LimitsError::Delay(9),
+        ),
+        (
+            Sensor {
+                margin: Lines(5_000),
+                ..sensor()
+            },
+            LimitsError::NoFit,
+        ),
     ] {
         assert_eq!(Limits::new(sensor), Err(error));
     }
@@ -265,7 +351,11 @@ fn a_sensor_that_cannot_be_is_refused_by_what_is_wrong() {
 
 #[test]
 fn lines_times_and_blanking_follow_from_the_length_of_a_line() {
-    let limits = Limits::new(Sensor { line: us(18.9), ..sensor() }).expect("a sensor");
+    let limits = Limits::new(Sensor {
+        line: us(18.9),
+        ..sensor()
+    })
+    .expect("a sensor");
     for lines in [0, 1, 7, 1_763, 1_000_000] {
         assert_eq!(limits.lines(limits.time(Lines(lines))), Lines(lines));
     }
@@ -278,8 +368,18 @@ fn lines_times_and_blanking_follow_from_the_length_of_a_line() {
 #[test]
 fn codes_and_gains_follow_from_the_model() {
     // imx219: 256 / (256 − code).
-    let inverse = GainModel::Linear { m0: 0.0, c0: 256.0, m1: -1.0, c1: 256.0 };
-    let sixteenths = GainModel::Linear { m0: 1.0, c0: 0.0, m1: 0.0, c1: 16.0 };
+    let inverse = GainModel::Linear {
+        m0: 0.0,
+        c0: 256.0,
+        m1: -1.0,
+        c1: 256.0,
+    };
+    let sixteenths = GainModel::Linear {
+        m0: 1.0,
+        c0: 0.0,
+        m1: 0.0,
+        c1: 16.0,
+    };
     let decibels = GainModel::Decibels { step: 0.3 };
     for (model, code, value) in [
         (inverse, 128, 2.0),
@@ -312,7 +412,11 @@ fn the_rates_of_every_contract_let_a_sensor_settle_within_ten_frames() {
             frame_duration_us: Some(100_000.0),
         };
         let granted = (0..10).map(|frame| actuators.grant(frame, &all)).last();
-        assert_eq!(granted.map(|granted| granted.judged), Some([Judged::Granted; 5]), "{name}");
+        assert_eq!(
+            granted.map(|granted| granted.judged),
+            Some([Judged::Granted; 5]),
+            "{name}"
+        );
     }
 }
 
@@ -341,7 +445,11 @@ fn wanted() -> impl Strategy<Value = Wanted> {
 /// What is in force at a frame, told from all that was granted.
 fn in_force(granted: &[(u64, Granted)], delay: u32, frame: u64) -> Option<Granted> {
     let arrived = |(asked, _): &&(u64, Granted)| asked + u64::from(delay) <= frame;
-    granted.iter().rev().find(arrived).map(|(_, granted)| *granted)
+    granted
+        .iter()
+        .rev()
+        .find(arrived)
+        .map(|(_, granted)| *granted)
 }
 
 proptest! {

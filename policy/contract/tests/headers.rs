@@ -30,7 +30,11 @@ fn program(header: &str, body: &str) -> String {
 }
 
 /// What C says of structures and members, by the name of block and field.
-fn measured(header: &str, blocks: &[(&Block, &str)], dir: &Path) -> BTreeMap<String, (usize, usize)> {
+fn measured(
+    header: &str,
+    blocks: &[(&Block, &str)],
+    dir: &Path,
+) -> BTreeMap<String, (usize, usize)> {
     let mut body = String::new();
     for (block, structure) in blocks {
         let (name, whole) = (block.name(), format!("sizeof(struct {structure})"));
@@ -55,7 +59,12 @@ fn measured(header: &str, blocks: &[(&Block, &str)], dir: &Path) -> BTreeMap<Str
     let row = |line: &str| {
         let mut words = line.split(' ');
         let name = words.next().expect("a name").to_owned();
-        let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
+        let mut number = || {
+            words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .expect("a number")
+        };
         (name, (number(), number()))
     };
     text.lines().map(row).collect()
@@ -90,7 +99,10 @@ fn sizes_and_offsets_are_those_of_the_kernels_headers() {
                 );
             }
         }
-        assert!(!blocks.is_empty(), "<{header}> has none of the structures of {name}");
+        assert!(
+            !blocks.is_empty(),
+            "<{header}> has none of the structures of {name}"
+        );
         let measured = measured(header, &blocks, dir.path());
         for (block, _) in &blocks {
             let (size, _) = measured[block.name()];
@@ -104,7 +116,11 @@ fn sizes_and_offsets_are_those_of_the_kernels_headers() {
                 assert_eq!(size, field.len * field.number.width(), "{name} {label}");
             }
         }
-        println!("{name}: {} of {} blocks compared", blocks.len(), contract.blocks().len());
+        println!(
+            "{name}: {} of {} blocks compared",
+            blocks.len(),
+            contract.blocks().len()
+        );
     }
 }
 

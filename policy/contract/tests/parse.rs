@@ -42,7 +42,9 @@ fn every_contract_that_is_built_in_is_taken_and_named_as_it_says() {
     for (name, _) in Contract::BUILTIN {
         assert_eq!(Contract::builtin(name).expect(name).format(), name);
     }
-    let error = Contract::builtin("ipu3").expect_err("not built in").to_string();
+    let error = Contract::builtin("ipu3")
+        .expect_err("not built in")
+        .to_string();
     assert!(error.contains("rkisp1, mali-c55, coldshoe-soft"), "{error}");
 }
 
@@ -56,35 +58,71 @@ fn the_toy_is_taken() {
 #[test]
 fn a_field_that_cannot_be_is_refused_by_file_block_and_field() {
     for (keys, says) in [
-        (r#"offset = 13, type = "u32""#, "ends at byte 17 of a body of 16"),
+        (
+            r#"offset = 13, type = "u32""#,
+            "ends at byte 17 of a body of 16",
+        ),
         (r#"offset = 0, type = "u8", len = 17"#, "ends at byte 17"),
         (r#"offset = 0, type = "u8", len = 0"#, "ends at byte"),
-        (r#"offset = 9223372036854775807, type = "u8", len = 4"#, "ends at byte"),
-        (r#"offset = 0, type = "u32", len = 4611686018427387904"#, "ends at byte"),
+        (
+            r#"offset = 9223372036854775807, type = "u8", len = 4"#,
+            "ends at byte",
+        ),
+        (
+            r#"offset = 0, type = "u32", len = 4611686018427387904"#,
+            "ends at byte",
+        ),
         (r#"offset = 2, type = "u32""#, "aligned"),
         (r#"offset = 0, type = "u8", bits = [3, 8]"#, "does not fit"),
         (r#"offset = 0, type = "u8", bits = [3, 2]"#, "does not fit"),
         (r#"offset = 0, type = "s8", bits = [0, 2]"#, "does not fit"),
         (r#"offset = 0, type = "u8", mask = 256"#, "does not fit"),
         (r#"offset = 0, type = "u8", mask = 0"#, "does not fit"),
-        (r#"offset = 0, type = "u8", mask = 1, bits = [0, 0]"#, "does not fit"),
-        (r#"offset = 0, type = "u8", min = 3, max = 2"#, "range is empty"),
+        (
+            r#"offset = 0, type = "u8", mask = 1, bits = [0, 0]"#,
+            "does not fit",
+        ),
+        (
+            r#"offset = 0, type = "u8", min = 3, max = 2"#,
+            "range is empty",
+        ),
         (r#"offset = 0, type = "u8", max = 256"#, "beyond the type"),
         (r#"offset = 0, type = "s8", min = -129"#, "beyond the type"),
-        (r#"offset = 0, type = "u8", bits = [0, 2], max = 8"#, "beyond the type"),
+        (
+            r#"offset = 0, type = "u8", bits = [0, 2], max = 8"#,
+            "beyond the type",
+        ),
         (r#"offset = 0, type = "u8", values = {}"#, "`values`"),
-        (r#"offset = 0, type = "u8", values = { A = 1, B = 1 }"#, "`values`"),
-        (r#"offset = 0, type = "u8", values = { A = 64 }"#, "`values`"),
-        (r#"offset = 0, type = "s8", values = { A = -1 }"#, "`values`"),
-        (r#"offset = 0, type = "u8", values = { A = 1 }, max = 2"#, "`values`"),
-        (r#"offset = 0, type = "u8", rises = true, len = 2"#, "`rises`"),
+        (
+            r#"offset = 0, type = "u8", values = { A = 1, B = 1 }"#,
+            "`values`",
+        ),
+        (
+            r#"offset = 0, type = "u8", values = { A = 64 }"#,
+            "`values`",
+        ),
+        (
+            r#"offset = 0, type = "s8", values = { A = -1 }"#,
+            "`values`",
+        ),
+        (
+            r#"offset = 0, type = "u8", values = { A = 1 }, max = 2"#,
+            "`values`",
+        ),
+        (
+            r#"offset = 0, type = "u8", rises = true, len = 2"#,
+            "`rises`",
+        ),
         (r#"offset = 0, type = "u16", rises = true"#, "`rises`"),
         (r#"offset = 0, type = "u8", unit = """#, "`unit`"),
     ] {
         let error = refusal(&with(&format!(
             "{{ name = \"x\", {keys}, meaning = \"m\" }}"
         )));
-        assert!(error.starts_with("contract toy.toml, block A, field x: "), "{error}");
+        assert!(
+            error.starts_with("contract toy.toml, block A, field x: "),
+            "{error}"
+        );
         assert!(error.contains(says), "{keys}: {error}");
     }
 }
@@ -103,10 +141,17 @@ fn fields_that_share_a_bit_are_refused_and_parts_of_one_number_are_not() {
         let text = with(&format!("{one}, {}", field("y", keys)));
         let error = Contract::parse("toy.toml", &text).err();
         let says = error.map_or_else(String::new, |error| error.to_string());
-        assert_eq!(says.contains("field y: shares bits with x"), meets, "{keys}: {says}");
+        assert_eq!(
+            says.contains("field y: shares bits with x"),
+            meets,
+            "{keys}: {says}"
+        );
         assert_eq!(says.is_empty(), !meets, "{keys}: {says}");
     }
-    let twice = with(&format!("{one}, {}", field("x", r#"offset = 8, type = "u8""#)));
+    let twice = with(&format!(
+        "{one}, {}",
+        field("x", r#"offset = 8, type = "u8""#)
+    ));
     assert!(refusal(&twice).contains("name x is used before"));
 }
 
@@ -130,9 +175,15 @@ fn a_block_that_cannot_be_is_refused_by_file_and_name() {
     }
     let a = block(0, "A", 16, field);
     let same_type = refusal(&format!("{HEAD}{a}{}", block(0, "B", 16, field)));
-    assert!(same_type.contains("block B: type 0 is used before"), "{same_type}");
+    assert!(
+        same_type.contains("block B: type 0 is used before"),
+        "{same_type}"
+    );
     let same_name = refusal(&format!("{HEAD}{a}{}", block(1, "A", 16, field)));
-    assert!(same_name.contains("block A: name A is used before"), "{same_name}");
+    assert!(
+        same_name.contains("block A: name A is used before"),
+        "{same_name}"
+    );
 }
 
 #[test]
@@ -141,17 +192,45 @@ fn a_head_that_cannot_be_is_refused_by_its_key() {
     let good = with(field);
     for (from, to, says) in [
         ("violations = 1", "violations = 0", "quarantine.violations"),
-        ("forgiven_after = 1", "forgiven_after = 0", "quarantine.forgiven_after"),
-        ("exposure_factor = 2.0", "exposure_factor = nan", "actuators.exposure_factor"),
-        ("exposure_factor = 2.0", "exposure_factor = 1.0", "actuators.exposure_factor"),
-        ("lens_dioptres = 1.0", "lens_dioptres = inf", "actuators.lens_dioptres"),
-        ("description = \"a toy\"", "description = \"\"", "`description`"),
+        (
+            "forgiven_after = 1",
+            "forgiven_after = 0",
+            "quarantine.forgiven_after",
+        ),
+        (
+            "exposure_factor = 2.0",
+            "exposure_factor = nan",
+            "actuators.exposure_factor",
+        ),
+        (
+            "exposure_factor = 2.0",
+            "exposure_factor = 1.0",
+            "actuators.exposure_factor",
+        ),
+        (
+            "lens_dioptres = 1.0",
+            "lens_dioptres = inf",
+            "actuators.lens_dioptres",
+        ),
+        (
+            "description = \"a toy\"",
+            "description = \"\"",
+            "`description`",
+        ),
         ("mode = \"fail\"", "mode = \"pass\"", "unknown variant"),
         ("version = 1", "version = 1\ncolour = 2", "unknown field"),
         ("[quarantine]", "[flags]\nX = 7\n[quarantine]", "flag `X`"),
         ("[quarantine]", "[flags]\nX = 16\n[quarantine]", "flag `X`"),
-        ("[quarantine]", "[flags]\nX = 8\nY = 8\n[quarantine]", "flag `Y`"),
-        ("meaning = \"m\" }", "meaning = \"m\", colour = 1 }", "unknown field"),
+        (
+            "[quarantine]",
+            "[flags]\nX = 8\nY = 8\n[quarantine]",
+            "flag `Y`",
+        ),
+        (
+            "meaning = \"m\" }",
+            "meaning = \"m\", colour = 1 }",
+            "unknown field",
+        ),
     ] {
         let text = good.replacen(from, to, 1);
         assert_ne!(text, good);

@@ -13,7 +13,9 @@ fn contract(name: &str) -> Contract {
 }
 
 fn all() -> impl Iterator<Item = Contract> {
-    Contract::BUILTIN.into_iter().map(|(name, _)| contract(name))
+    Contract::BUILTIN
+        .into_iter()
+        .map(|(name, _)| contract(name))
 }
 
 /// What is refused of a buffer: types and reasons.
@@ -21,7 +23,9 @@ fn refusals(contract: &Contract, bytes: &[u8]) -> Vec<(u16, Reason)> {
     let mut report = Report::new();
     contract.validate(bytes, contract.all_blocks(), &mut report);
     let refusals = report.refusals().iter();
-    refusals.map(|refusal| (refusal.kind, refusal.reason)).collect()
+    refusals
+        .map(|refusal| (refusal.kind, refusal.reason))
+        .collect()
 }
 
 fn accepted(contract: &Contract, bytes: &[u8]) -> Vec<u16> {
@@ -143,17 +147,28 @@ fn a_flag_of_the_driver_passes_where_the_contract_names_it() {
     let with = |flags| buffer(1, &[(3, flags, least(&named, 3))]);
     assert_eq!(refusals(&named, &with(1 << 9 | ENABLE)), []);
     let flags = 1 << 10;
-    assert_eq!(refusals(&named, &with(flags)), [(3, Reason::Flags { flags })]);
+    assert_eq!(
+        refusals(&named, &with(flags)),
+        [(3, Reason::Flags { flags })]
+    );
 }
 
 #[test]
 fn a_wrong_size_is_refused_and_a_header_alone_only_switches_off() {
     let contract = contract("rkisp1");
-    for (flags, len, got) in [(ENABLE, 0, 8), (0, 0, 8), (ENABLE, 16, 24), (DISABLE, 16, 24)] {
+    for (flags, len, got) in [
+        (ENABLE, 0, 8),
+        (0, 0, 8),
+        (ENABLE, 16, 24),
+        (DISABLE, 16, 24),
+    ] {
         let bytes = buffer(1, &[(3, flags, vec![0; len])]);
         assert_eq!(refusals(&contract, &bytes), [(3, Reason::Size { got })]);
     }
-    assert_eq!(accepted(&contract, &buffer(1, &[(3, DISABLE, vec![])])), [3]);
+    assert_eq!(
+        accepted(&contract, &buffer(1, &[(3, DISABLE, vec![])])),
+        [3]
+    );
 }
 
 #[test]
@@ -161,12 +176,18 @@ fn the_body_of_a_block_that_is_switched_off_is_zero_or_as_documented() {
     let contract = contract("rkisp1");
     // No effect has the number 0.
     for body in [vec![0; 16], least(&contract, 11)] {
-        assert_eq!(accepted(&contract, &buffer(1, &[(11, DISABLE, body)])), [11]);
+        assert_eq!(
+            accepted(&contract, &buffer(1, &[(11, DISABLE, body)])),
+            [11]
+        );
     }
     let mut hidden = vec![0; 16];
     hidden[15] = 1;
     let refused = refusals(&contract, &buffer(1, &[(11, DISABLE, hidden)]));
-    assert!(matches!(refused[..], [(11, Reason::Range { field: 0, .. })]));
+    assert!(matches!(
+        refused[..],
+        [(11, Reason::Range { field: 0, .. })]
+    ));
 }
 
 #[test]
@@ -182,7 +203,8 @@ fn every_bit_that_no_field_has_is_refused_where_it_is() {
                 }
             }
             // Every byte of small blocks, and the ends and some of large ones.
-            for at in (0..good.len()).filter(|at| *at < 128 || at % 509 == 0 || good.len() - at < 16)
+            for at in
+                (0..good.len()).filter(|at| *at < 128 || at % 509 == 0 || good.len() - at < 16)
             {
                 for bit in (0..8).filter(|bit| own[at] & 1 << bit == 0) {
                     let mut body = good.clone();
@@ -239,13 +261,19 @@ fn a_curve_that_falls_is_refused_where_it_falls() {
     let contract = contract("coldshoe-soft");
     let mut body = vec![0; 520];
     coldshoe_isp::Block::encode(&ToneCurve::linear(), &mut body);
-    assert_eq!(accepted(&contract, &buffer(1, &[(3, ENABLE, body.clone())])), [3]);
+    assert_eq!(
+        accepted(&contract, &buffer(1, &[(3, ENABLE, body.clone())])),
+        [3]
+    );
     body[200..202].fill(0);
     let falls = Reason::Falls {
         field: 0,
         index: 100,
     };
-    assert_eq!(refusals(&contract, &buffer(1, &[(3, ENABLE, body)])), [(3, falls)]);
+    assert_eq!(
+        refusals(&contract, &buffer(1, &[(3, ENABLE, body)])),
+        [(3, falls)]
+    );
 }
 
 #[test]
@@ -268,12 +296,18 @@ fn lengths_that_do_not_add_up_refuse_the_buffer() {
     let mut longer = good.clone();
     longer.push(0);
     assert!(data_size(whole(&longer)));
-    assert_eq!(whole(&[0; 7]), Whole::Framing(ParseError::Truncated { len: 7 }));
+    assert_eq!(
+        whole(&[0; 7]),
+        Whole::Framing(ParseError::Truncated { len: 7 })
+    );
     for size in [0_u32, 4, 12, 24, 1 << 31, u32::MAX] {
         let mut nested = good.clone();
         nested[12..16].copy_from_slice(&size.to_le_bytes());
         let found = whole(&nested);
-        assert!(matches!(found, Whole::Framing(ParseError::Size { .. })), "{size}: {found:?}");
+        assert!(
+            matches!(found, Whole::Framing(ParseError::Size { .. })),
+            "{size}: {found:?}"
+        );
     }
     let (got, want) = (2, 1);
     assert_eq!(whole(&buffer(2, &[])), Whole::Version { got, want });
@@ -295,8 +329,14 @@ fn as_many_refusals_as_fit_into_a_buffer_are_counted_and_some_are_named() {
     assert_eq!(report.accepted().len(), 1);
     tally.add(&report);
     tally.add(&report);
-    assert_eq!((tally.unknown(), tally.count(3, Class::Duplicate)), (600, 400));
-    assert_eq!(tally.iter().collect::<Vec<_>>(), [(3, Class::Duplicate, 400)]);
+    assert_eq!(
+        (tally.unknown(), tally.count(3, Class::Duplicate)),
+        (600, 400)
+    );
+    assert_eq!(
+        tally.iter().collect::<Vec<_>>(),
+        [(3, Class::Duplicate, 400)]
+    );
 }
 
 #[test]
@@ -310,7 +350,10 @@ fn a_contract_that_fails_refuses_the_whole_buffer_with_a_block() {
     assert_eq!(report.accepted(), []);
     assert_eq!(report.refusals()[0].reason, Reason::Unknown);
     let bytes = buffer(1, &[good]);
-    assert_eq!(contract.admit(&bytes, u64::MAX, &mut out, &mut report), Ok(&bytes[..]));
+    assert_eq!(
+        contract.admit(&bytes, u64::MAX, &mut out, &mut report),
+        Ok(&bytes[..])
+    );
 }
 
 #[test]
@@ -340,7 +383,12 @@ fn the_first_thing_that_is_wrong_is_the_reason() {
     );
     let mut report = Report::new();
     contract.validate(&buffer(1, &blocks), 0, &mut report);
-    assert!(report.refusals().iter().all(|refusal| refusal.reason == Reason::Unsupported));
+    assert!(
+        report
+            .refusals()
+            .iter()
+            .all(|refusal| refusal.reason == Reason::Unsupported)
+    );
 }
 
 #[test]
@@ -349,10 +397,18 @@ fn what_the_software_isp_encodes_passes_and_what_passes_it_decodes() {
     let mut bytes = vec![0; soft::MAX_PAYLOAD];
     let mut params = ParamsBuilder::new(&mut bytes, soft::VERSION).expect("room");
     params.push(&BlackLevel::uniform(0.06)).expect("room");
-    params.push(&WbGains::from_gains([1.9, 1.0, 1.0, 1.4])).expect("room");
-    params.push(&Ccm::from_rows([[-8.0, 7.9, 0.1]; 3])).expect("room");
-    params.push(&ToneCurve::from_fn(|x| x.powf(0.45))).expect("room");
-    params.push(&Lsc::from_fn(|_, x, y| 0.5 + 7.5 * x * y)).expect("room");
+    params
+        .push(&WbGains::from_gains([1.9, 1.0, 1.0, 1.4]))
+        .expect("room");
+    params
+        .push(&Ccm::from_rows([[-8.0, 7.9, 0.1]; 3]))
+        .expect("room");
+    params
+        .push(&ToneCurve::from_fn(|x| x.powf(0.45)))
+        .expect("room");
+    params
+        .push(&Lsc::from_fn(|_, x, y| 0.5 + 7.5 * x * y))
+        .expect("room");
     let len = params.finish();
     let (mut report, mut out) = (Report::new(), [0; soft::MAX_PAYLOAD]);
     let admitted = contract.admit(&bytes[..len], 31, &mut out, &mut report);

@@ -234,7 +234,9 @@ impl Actuators {
                 .step(last, rates.lens_dioptres),
             _ => Asked {
                 value: 0.0,
-                judged: wanted.lens_position.map_or(Judged::Kept, |_| Judged::Absent),
+                judged: wanted
+                    .lens_position
+                    .map_or(Judged::Kept, |_| Judged::Absent),
             },
         };
         self.analogue_gain = analogue.value;

@@ -77,7 +77,8 @@ mod tests {
         let mut schedule = Schedule::new(1.0);
         schedule.set(5, 2.0);
         schedule.set(7, 3.0);
-        let at = |schedule: &Schedule, frame| schedule.between(frame, frame + 1).collect::<Vec<_>>();
+        let at =
+            |schedule: &Schedule, frame| schedule.between(frame, frame + 1).collect::<Vec<_>>();
         let all: Vec<_> = (3..9).flat_map(|frame| at(&schedule, frame)).collect();
         assert_eq!(all, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
         assert_eq!(schedule.between(4, 8).collect::<Vec<_>>(), [1.0, 2.0, 3.0]);
@@ -97,7 +98,11 @@ mod tests {
             schedule.set(due, due as f64);
             assert_eq!(schedule.last(), due as f64);
             let now = schedule.between(frame, frame + 1).next();
-            let want = if frame < u64::from(MAX_DELAY) { 0.0 } else { frame as f64 };
+            let want = if frame < u64::from(MAX_DELAY) {
+                0.0
+            } else {
+                frame as f64
+            };
             assert_eq!(now, Some(want));
         }
     }
