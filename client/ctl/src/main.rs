@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod contract;
 mod demo;
+mod file;
 mod module;
 mod policy;
 mod signals;
@@ -33,6 +35,9 @@ enum Verb {
     /// Shows the jails
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Shows what parameters may say, and holds buffers against it
+    #[command(subcommand)]
+    Contract(contract::Verb),
 }
 
 /// An error in three lines, and the code to end with.
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Policy(verb) => policy::run(&verb)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Contract(verb) => contract::run(&verb).map_err(|e| failure(&e, e.exit_code())),
     };
     done.unwrap_or_else(|Failure { text, code }| {
         let red = anstyle::AnsiColor::Red.on_default().bold();

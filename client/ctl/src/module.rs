@@ -7,9 +7,7 @@ mod libraries;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 use self::claims::Claims;
 use self::image::{Image, ImageError, Stack};
 use self::libraries::Library;
+use crate::file::{self, Unread};
 use crate::words::{plain, print, width};
 
 /// Of the JSON.
@@ -388,40 +387,16 @@ fn refused(profile: &Profile, arch: Arch, taken: &BTreeSet<&[u8]>) -> Vec<Refuse
 
 /// A regular file of bounded size, never waiting for anything.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |why: String| Error::Unreadable {
-        path: path.to_owned(),
-        why,
-    };
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::NotFound {
-                path: path.to_owned(),
-                source,
-            },
-            _ => unreadable(source.to_string()),
-        })?;
-    let meta = file
-        .metadata()
-        .map_err(|error| unreadable(error.to_string()))?;
-    if !meta.is_file() {
-        return Err(unreadable("it is not a regular file".to_owned()));
-    }
-    let large = || unreadable(format!("it has more than {MAX_MODULE} bytes"));
-    if meta.len() > MAX_MODULE {
-        return Err(large());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_MODULE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if bytes.len() as u64 > MAX_MODULE {
-        return Err(large());
-    }
-    Ok(bytes)
+    file::read(path, MAX_MODULE).map_err(|unread| match unread {
+        Unread::NotFound(source) => Error::NotFound {
+            path: path.to_owned(),
+            source,
+        },
+        Unread::Unreadable(why) => Error::Unreadable {
+            path: path.to_owned(),
+            why,
+        },
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
