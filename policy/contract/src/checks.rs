@@ -86,9 +86,8 @@ impl Checks {
                     each_word(field, above, |word, bits| zero[word] |= bits);
                 }
                 Some(Compiled::Check(check)) => {
-                    if !checks.last_mut().is_some_and(|last| last.extend(&check)) {
-                        checks.push(check);
-                    }
+                    let taken_in = checks.last_mut().is_some_and(|last| last.extend(&check));
+                    checks.extend((!taken_in).then_some(check));
                 }
                 None => {}
             }
