@@ -43,7 +43,7 @@ impl Oracle {
                 return None;
             }
             let size = unsigned(&buffer[offset + 4..offset + 8]) as usize;
-            if size < 8 || size % 8 != 0 || size > buffer.len() - offset {
+            if size < 8 || !size.is_multiple_of(8) || size > buffer.len() - offset {
                 return None;
             }
             cut.push((offset, &buffer[offset..offset + size]));
@@ -76,7 +76,7 @@ impl Oracle {
         if times > 1 {
             return Some(("duplicate", None));
         }
-        if (capabilities >> kind) % 2 == 0 {
+        if (capabilities >> kind) & 1 == 0 {
             return Some(("unsupported", None));
         }
         let flags = unsigned(&block[2..4]);
