@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod contract;
+mod daemon;
 mod demo;
+mod file;
+mod list;
 mod module;
 mod policy;
 mod signals;
@@ -27,12 +31,18 @@ enum Verb {
     Demo(demo::Options),
     /// Shows what this machine can enforce, and what stands in for what it cannot
     Check(check::Options),
-    /// Looks at modules
+    /// Looks at modules, and lets those that were quarantined be used again
     #[command(subcommand)]
     Module(module::Verb),
+    /// Shows what a running daemon has
+    #[command(subcommand)]
+    List(list::Verb),
     /// Shows the jails
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Shows what parameters may say, and holds buffers against it
+    #[command(subcommand)]
+    Contract(contract::Verb),
 }
 
 /// An error in three lines, and the code to end with.
@@ -49,9 +59,13 @@ fn main() -> ExitCode {
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),
         Verb::Module(verb) => module::run(&verb).map_err(|e| failure(&e, e.exit_code())),
+        Verb::List(verb) => list::run(&verb)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
         Verb::Policy(verb) => policy::run(&verb)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Contract(verb) => contract::run(&verb).map_err(|e| failure(&e, e.exit_code())),
     };
     done.unwrap_or_else(|Failure { text, code }| {
         let red = anstyle::AnsiColor::Red.on_default().bold();

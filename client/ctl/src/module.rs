@@ -1,4 +1,4 @@
-//! `coldshoectl module inspect`: what can be said of a module without running any of it.
+//! `coldshoectl module`: what can be said of a module without running any of it, and its release.
 
 mod claims;
 mod image;
@@ -7,9 +7,7 @@ mod libraries;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,6 +22,8 @@ use sha2::{Digest as _, Sha256};
 use self::claims::Claims;
 use self::image::{Image, ImageError, Stack};
 use self::libraries::Library;
+use crate::daemon::{self, Daemon};
+use crate::file::{self, Unread};
 use crate::words::{plain, print, width};
 
 /// Of the JSON.
@@ -37,6 +37,16 @@ const ENTRY: &str = "coldshoe_ipa_module";
 pub(crate) enum Verb {
     /// Shows what a module is, needs and may not do, without running any of it
     Inspect(Inspect),
+    /// Lets a module that failed too often be used again
+    Release(Release),
+}
+
+#[derive(Args)]
+pub(crate) struct Release {
+    /// The module's name
+    name: String,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 /// Ends with 1 if the module cannot be loaded here.
@@ -65,6 +75,9 @@ pub(crate) enum Error {
     /// A profile that is built in is broken.
     #[error("the jail is not known\n  why: {0}\n  try: another build of coldshoectl")]
     Profile(#[from] ProfileError),
+    /// The daemon has not done it.
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
     /// The words do not go out.
     #[error("the result cannot be printed\n  why: {0}\n  try: send standard output elsewhere")]
     Print(#[from] io::Error),
@@ -74,6 +87,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NotFound { .. } => 3,
+            Self::Daemon(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -81,7 +95,13 @@ impl Error {
 
 /// Carries out the verb.
 pub(crate) fn run(verb: &Verb) -> Result<ExitCode, Error> {
-    let Verb::Inspect(options) = verb;
+    let options = match verb {
+        Verb::Inspect(options) => options,
+        Verb::Release(Release { name, daemon }) => {
+            daemon.ask()?.release(name).map_err(daemon::Error::from)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let bytes = read(&options.file)?;
     let image = Image::parse(&bytes).map_err(|why| Error::NoModule {
         path: options.file.clone(),
@@ -388,40 +408,16 @@ fn refused(profile: &Profile, arch: Arch, taken: &BTreeSet<&[u8]>) -> Vec<Refuse
 
 /// A regular file of bounded size, never waiting for anything.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |why: String| Error::Unreadable {
-        path: path.to_owned(),
-        why,
-    };
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::NotFound {
-                path: path.to_owned(),
-                source,
-            },
-            _ => unreadable(source.to_string()),
-        })?;
-    let meta = file
-        .metadata()
-        .map_err(|error| unreadable(error.to_string()))?;
-    if !meta.is_file() {
-        return Err(unreadable("it is not a regular file".to_owned()));
-    }
-    let large = || unreadable(format!("it has more than {MAX_MODULE} bytes"));
-    if meta.len() > MAX_MODULE {
-        return Err(large());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_MODULE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if bytes.len() as u64 > MAX_MODULE {
-        return Err(large());
-    }
-    Ok(bytes)
+    file::read(path, MAX_MODULE).map_err(|unread| match unread {
+        Unread::NotFound(source) => Error::NotFound {
+            path: path.to_owned(),
+            source,
+        },
+        Unread::Unreadable(why) => Error::Unreadable {
+            path: path.to_owned(),
+            why,
+        },
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

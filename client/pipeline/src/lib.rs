@@ -74,6 +74,7 @@ mod link;
 mod moment;
 mod open;
 mod outcome;
+mod overview;
 mod patience;
 mod session;
 mod submit;
@@ -82,7 +83,8 @@ mod wait;
 mod watch;
 
 pub use coldshoe_control::client::{
-    BayerOrder, Confinement, ErrorCode, FaultReason, ModuleInfo, Sensor,
+    BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined, Sensor,
+    SessionInfo, SessionState,
 };
 pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
@@ -91,5 +93,6 @@ pub use fault::{Fault, Health};
 pub use moment::Moment;
 pub use open::{Open, default_socket};
 pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};
+pub use overview::Overview;
 pub use session::Session;
 pub use submit::{Frame, StatisticsGuard, Ticket};

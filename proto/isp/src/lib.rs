@@ -1,7 +1,8 @@
 //! What crosses the wall between a camera algorithm and an image signal processor (ISP).
 //!
 //! - Parameters travel as the extensible blocks of the kernel's `v4l2-isp`: [`ParamsBuilder`]
-//!   writes a buffer, [`Blocks`] walks one, [`FormatTable`] says which blocks a format knows.
+//!   writes a buffer, [`Blocks`] walks one, [`Frames`] walks one of which only the lengths are
+//!   known to be right, [`FormatTable`] says which blocks a format knows.
 //! - [`soft`] is the format of our software ISP, `coldshoe-soft`, typed and documented field by
 //!   field.
 //! - [`stats`] is the statistics format `coldshoe-stats-1`.
@@ -22,4 +23,4 @@ pub use blocks::{
 };
 pub use builder::{BuildError, ParamsBuilder};
 pub use stats::{STATS_FORMAT, Statistics};
-pub use walker::{BlockIter, Blocks, ParseError};
+pub use walker::{BlockIter, Blocks, FrameIter, Framed, Frames, ParseError};

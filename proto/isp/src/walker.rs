@@ -66,23 +66,32 @@ pub enum ParseError {
     },
 }
 
-/// A parameter buffer whose framing is right: lengths add up, flags have a meaning, no block comes
-/// twice. What the blocks say is not checked yet; see [`FormatTable`](crate::FormatTable) and
-/// [`Block::decode`](crate::Block::decode).
+/// A parameter buffer whose lengths add up, and nothing else is known of it: flags may have no
+/// meaning, blocks may be of any type and come again. Who judges block by block begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blocks<'a> {
+pub struct Frames<'a> {
     version: u32,
     data: &'a [u8],
 }
 
-impl<'a> Blocks<'a> {
-    /// Checks the framing of a whole buffer.
-    ///
-    /// The checks are those of the kernel's `v4l2_isp_params_validate_buffer`, and two of ours: no
-    /// block twice, no unknown flag. Version and table are the format's to check.
+/// A block whose length fits, and nothing else is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framed<'a> {
+    /// Where its header starts, from the buffer's start.
+    pub offset: usize,
+    /// The block type, any.
+    pub kind: u16,
+    /// The flags, any.
+    pub flags: u16,
+    /// The bytes after the header; a multiple of 8 long, possibly empty.
+    pub body: &'a [u8],
+}
+
+impl<'a> Frames<'a> {
+    /// Checks the lengths of a whole buffer.
     ///
     /// # Errors
-    /// [`ParseError`] names the first thing that is wrong and where.
+    /// [`ParseError`], but for kinds, flags and duplicates, names the first length that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let Some((header, data)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
             return Err(ParseError::Truncated { len: bytes.len() });
@@ -95,17 +104,9 @@ impl<'a> Blocks<'a> {
                 found: data.len(),
             });
         }
-        let mut seen = 0_u64;
         let mut rest = data;
         while !rest.is_empty() {
-            let offset = bytes.len() - rest.len();
-            let (block, tail) = split_block(rest, offset)?;
-            if seen & (1 << block.kind) != 0 {
-                let kind = block.kind;
-                return Err(ParseError::Duplicate { offset, kind });
-            }
-            seen |= 1 << block.kind;
-            rest = tail;
+            (_, rest) = split_block(rest, bytes.len() - rest.len())?;
         }
         Ok(Self {
             version: u32::from_le_bytes([v0, v1, v2, v3]),
@@ -121,8 +122,80 @@ impl<'a> Blocks<'a> {
 
     /// The blocks in the order they came.
     #[must_use]
+    pub const fn iter(&self) -> FrameIter<'a> {
+        FrameIter {
+            rest: self.data,
+            offset: HEADER_SIZE,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &Frames<'a> {
+    type Item = Framed<'a>;
+    type IntoIter = FrameIter<'a>;
+
+    fn into_iter(self) -> FrameIter<'a> {
+        self.iter()
+    }
+}
+
+/// The blocks of a buffer, in order.
+#[derive(Clone, Debug)]
+pub struct FrameIter<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for FrameIter<'a> {
+    type Item = Framed<'a>;
+
+    fn next(&mut self) -> Option<Framed<'a>> {
+        // `Frames::parse` went over the same bytes: this fails at the end only.
+        let (block, rest) = split_block(self.rest, self.offset).ok()?;
+        self.offset += self.rest.len() - rest.len();
+        self.rest = rest;
+        Some(block)
+    }
+}
+
+/// A parameter buffer whose framing is right: lengths add up, flags have a meaning, no block comes
+/// twice. What the blocks say is not checked yet; see [`FormatTable`](crate::FormatTable) and
+/// [`Block::decode`](crate::Block::decode).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks<'a>(Frames<'a>);
+
+impl<'a> Blocks<'a> {
+    /// Checks the framing of a whole buffer.
+    ///
+    /// The checks are those of the kernel's `v4l2_isp_params_validate_buffer`, and two of ours: no
+    /// block twice, no unknown flag. Version and table are the format's to check.
+    ///
+    /// # Errors
+    /// [`ParseError`] names the first thing that is wrong and where; lengths come before the rest.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let frames = Frames::parse(bytes)?;
+        let mut seen = 0_u64;
+        for framed in &frames {
+            let (offset, block) = (framed.offset, raw(&framed)?);
+            if seen & (1 << block.kind) != 0 {
+                let kind = block.kind;
+                return Err(ParseError::Duplicate { offset, kind });
+            }
+            seen |= 1 << block.kind;
+        }
+        Ok(Self(frames))
+    }
+
+    /// The format version in the buffer header.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.0.version()
+    }
+
+    /// The blocks in the order they came.
+    #[must_use]
     pub const fn iter(&self) -> BlockIter<'a> {
-        BlockIter { rest: self.data }
+        BlockIter(self.0.iter())
     }
 }
 
@@ -137,37 +210,39 @@ impl<'a> IntoIterator for &Blocks<'a> {
 
 /// The blocks of a buffer, in order.
 #[derive(Clone, Debug)]
-pub struct BlockIter<'a> {
-    rest: &'a [u8],
-}
+pub struct BlockIter<'a>(FrameIter<'a>);
 
 impl<'a> Iterator for BlockIter<'a> {
     type Item = RawBlock<'a>;
 
     fn next(&mut self) -> Option<RawBlock<'a>> {
-        // `Blocks::parse` went over the same bytes: this fails at the end only.
-        let (block, rest) = split_block(self.rest, 0).ok()?;
-        self.rest = rest;
-        Some(block)
+        // `Blocks::parse` went over the same blocks.
+        raw(&self.0.next()?).ok()
     }
 }
 
-/// Takes one block off the front. `offset` is for the error alone.
-fn split_block(bytes: &[u8], offset: usize) -> Result<(RawBlock<'_>, &[u8]), ParseError> {
+/// A block whose type and flags have a meaning.
+fn raw<'a>(framed: &Framed<'a>) -> Result<RawBlock<'a>, ParseError> {
+    let Framed {
+        offset,
+        kind,
+        flags,
+        body,
+    } = *framed;
+    if kind >= KIND_LIMIT {
+        return Err(ParseError::Kind { offset, kind });
+    }
+    let flags = BlockFlags::from_bits(flags).ok_or(ParseError::Flags { offset, flags })?;
+    Ok(RawBlock { kind, flags, body })
+}
+
+/// Takes one block off the front, which is at `offset` of its buffer.
+fn split_block(bytes: &[u8], offset: usize) -> Result<(Framed<'_>, &[u8]), ParseError> {
     let left = bytes.len();
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
         return Err(ParseError::Trailing { offset, left });
     };
     let [k0, k1, f0, f1, s0, s1, s2, s3] = *header;
-    let kind = u16::from_le_bytes([k0, k1]);
-    if kind >= KIND_LIMIT {
-        return Err(ParseError::Kind { offset, kind });
-    }
-    let bits = u16::from_le_bytes([f0, f1]);
-    let flags = BlockFlags::from_bits(bits).ok_or(ParseError::Flags {
-        offset,
-        flags: bits,
-    })?;
     let size = u32::from_le_bytes([s0, s1, s2, s3]);
     let (body, rest) = usize::try_from(size)
         .ok()
@@ -175,7 +250,13 @@ fn split_block(bytes: &[u8], offset: usize) -> Result<(RawBlock<'_>, &[u8]), Par
         .and_then(|size| size.checked_sub(HEADER_SIZE))
         .and_then(|body_len| rest.split_at_checked(body_len))
         .ok_or(ParseError::Size { offset, size, left })?;
-    Ok((RawBlock { kind, flags, body }, rest))
+    let framed = Framed {
+        offset,
+        kind: u16::from_le_bytes([k0, k1]),
+        flags: u16::from_le_bytes([f0, f1]),
+        body,
+    };
+    Ok((framed, rest))
 }
 
 #[cfg(test)]
@@ -208,6 +289,15 @@ mod tests {
         let kinds: Vec<_> = blocks.iter().map(|b| (b.kind, b.body.len())).collect();
         assert_eq!(kinds, [(3, 8), (1, 0)]);
         assert_eq!(blocks.version(), 1);
+    }
+
+    #[test]
+    fn frames_take_any_type_and_flags_and_repetitions_and_tell_where() {
+        let bytes = buffer(&[(900, 3, 16, 8), (900, 0xff00, 8, 0)]);
+        let frames = Frames::parse(&bytes).unwrap();
+        let found: Vec<_> = frames.iter().map(|f| (f.offset, f.kind, f.flags)).collect();
+        assert_eq!(found, [(8, 900, 3), (24, 900, 0xff00)]);
+        assert!(Blocks::parse(&bytes).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::contract::Judging;
 use crate::hotpath::{self, HotPath};
 use crate::place::{Pace, Placement};
 use crate::plan::{Entry, Scenario};
@@ -186,7 +187,11 @@ pub(crate) fn partners(names: &[&str]) -> Vec<&'static str> {
 }
 
 /// Holds what was measured against the goals. Those whose contestant did not take part are left out.
-pub(crate) fn judge(scenarios: &[Scenario], hot_paths: &[HotPath]) -> Vec<Verdict> {
+pub(crate) fn judge(
+    scenarios: &[Scenario],
+    hot_paths: &[HotPath],
+    contracts: &[Judging],
+) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for goal in GOALS {
         for scenario in scenarios.iter().filter(|scenario| goal.covers(scenario)) {
@@ -197,7 +202,30 @@ pub(crate) fn judge(scenarios: &[Scenario], hot_paths: &[HotPath]) -> Vec<Verdic
         }
     }
     verdicts.extend(hot_paths.iter().flat_map(counts));
+    verdicts.extend(contracts.iter().flat_map(judging));
     verdicts
+}
+
+/// Both goals of judging a buffer.
+fn judging(contract: &Judging) -> [Verdict; 2] {
+    let both = [
+        (P50, contract.p50_us, contract.at_most_us),
+        (Figure::Allocations, contract.allocations, 0.0),
+    ];
+    both.map(|(figure, measured, at_most)| Verdict {
+        row: "judging a full parameter buffer",
+        of: contract.name,
+        figure,
+        against: Nothing,
+        cameras: 1,
+        pace: None,
+        placement: None,
+        measured: Some(measured),
+        compared: Some(measured),
+        at_most,
+        met: Some(measured <= at_most),
+        why_not_measured: None,
+    })
 }
 
 impl Goal {
@@ -300,7 +328,11 @@ mod tests {
     #[test]
     fn a_ratio_is_the_median_of_the_ratios_of_a_round() {
         // Medians 20 and 20, ratios 1.0, 0.5 and 1.5 while the machine slows down.
-        let verdicts = judge(&[scenario([10.0, 20.0, 60.0], [10.0, 40.0, 20.0])], &[]);
+        let verdicts = judge(
+            &[scenario([10.0, 20.0, 60.0], [10.0, 40.0, 20.0])],
+            &[],
+            &[],
+        );
         let p50 = verdicts
             .iter()
             .find(|verdict| verdict.of == "frame-4k")
@@ -311,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_goal_that_is_missed_says_so() {
-        let verdicts = judge(&[scenario([11.0; 3], [10.0; 3])], &[]);
+        let verdicts = judge(&[scenario([11.0; 3], [10.0; 3])], &[], &[]);
         // 1.1: too slow at p50, fast enough at p99.
         let row = "asleep, 4 KiB both ways";
         assert_eq!(of_row(&verdicts, row), [Some(false), Some(true)]);
@@ -319,7 +351,7 @@ mod tests {
 
     #[test]
     fn what_nobody_measured_is_not_met() {
-        let verdicts = judge(&[scenario([1.0; 3], [1.0; 3])], &[]);
+        let verdicts = judge(&[scenario([1.0; 3], [1.0; 3])], &[], &[]);
         // The partner did not take part.
         let row = "against libcamera's IPC, 4 KiB";
         assert_eq!(of_row(&verdicts, row), [None, None]);

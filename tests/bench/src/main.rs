@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod contest;
+mod contract;
 mod goals;
 mod hotpath;
 mod jail;
@@ -94,6 +95,9 @@ fn main() -> Result<()> {
             for contestant in contest::ALL {
                 println!("{:20} {}", contestant.name(), contestant.about());
             }
+            for subject in contract::SUBJECTS {
+                println!("{:20} {}", subject.name, subject.about);
+            }
             Ok(())
         }
         None => measure(&options),
@@ -103,6 +107,8 @@ fn main() -> Result<()> {
 /// Names that `only` asks for, and those they are compared with.
 fn wanted(only: &[String]) -> Result<Vec<&'static str>> {
     let all = contest::ALL.iter().map(|contestant| contestant.name());
+    let judged = contract::SUBJECTS.iter().map(|subject| subject.name);
+    let all = all.chain(judged.clone());
     let mut names: Vec<_> = all
         .filter(|name| only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
         .collect();
@@ -110,8 +116,14 @@ fn wanted(only: &[String]) -> Result<Vec<&'static str>> {
         !names.is_empty(),
         "no contestant's name contains {only:?}; --list names them"
     );
-    names.extend(goals::partners(&names));
-    names.extend(["futex", "spin"]);
+    // Nobody competes with those that are only judged by the clock.
+    if !names
+        .iter()
+        .all(|name| judged.clone().any(|judged| judged == *name))
+    {
+        names.extend(goals::partners(&names));
+        names.extend(["futex", "spin"]);
+    }
     Ok(names)
 }
 
@@ -133,13 +145,20 @@ fn measure(options: &Options) -> Result<()> {
     let hot_paths: Vec<_> = subjects
         .map(|name| hotpath::count(name, frames))
         .collect::<Result<_>>()?;
+    let judged = contract::SUBJECTS.iter();
+    let batches = if options.quick { 50 } else { 5_000 };
+    let contracts: Vec<_> = judged
+        .filter(|subject| names.contains(&subject.name))
+        .map(|subject| Ok(contract::measure(subject, batches)?.against(&scenarios)))
+        .collect::<Result<_>>()?;
     let report = Report {
-        goals: goals::judge(&scenarios, &hot_paths),
+        goals: goals::judge(&scenarios, &hot_paths, &contracts),
         machine,
         quick: options.quick,
         seconds: begin.elapsed().as_secs_f64(),
         scenarios,
         hot_paths,
+        contracts,
     };
     if options.json {
         serde_json::to_writer_pretty(std::io::stdout().lock(), &report)?;

@@ -5,6 +5,7 @@ use std::fs;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
+use crate::contract::Judging;
 use crate::goals::{Against, Figure, Verdict};
 use crate::hotpath::{self, HotPath};
 use crate::place::Cpus;
@@ -55,6 +56,7 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) hot_paths: Vec<HotPath>,
+    pub(crate) contracts: Vec<Judging>,
     pub(crate) goals: Vec<Verdict>,
 }
 
@@ -73,6 +75,9 @@ impl Report {
         }
         for path in &self.hot_paths {
             print_hot_path(path);
+        }
+        for contract in &self.contracts {
+            print_contract(contract);
         }
         println!("\nGoals");
         println!("{}", goals(&self.goals));
@@ -170,6 +175,23 @@ fn print_hot_path(path: &HotPath) {
     println!("\nHot path of {name}, over {frames} frames: {allocations:.2} allocations, {calls}");
 }
 
+fn print_contract(contract: &Judging) {
+    let Judging {
+        name,
+        bytes,
+        p50_us,
+        copied_p50_us,
+        allocations,
+        at_most_us: _,
+        share_of_round_trip,
+    } = contract;
+    let share = percent(*share_of_round_trip);
+    println!(
+        "\n{name}: {bytes} bytes judged in {p50_us:.3} µs, judged and copied in {copied_p50_us:.3} µs, \
+         {allocations:.2} allocations; {share} % of a session's round trip at 120 Hz"
+    );
+}
+
 fn goals(verdicts: &[Verdict]) -> Table {
     let mut table = table([
         "goal",
@@ -242,6 +264,7 @@ fn limit_in_words(against: Against, figure: Figure, value: f64) -> String {
         (Against::Times(_), _) => format!("{value} ×"),
         (Against::Over(_), _) => format!("{value} µs"),
         (_, Figure::Share | Figure::ClientShare) => format!("{} %", value * 100.0),
+        (_, Figure::P50 | Figure::P99) => format!("{value} µs"),
         _ => format!("{value}"),
     }
 }

@@ -30,12 +30,21 @@ fn a_quick_run_has_figures_of_everybody_and_keeps_the_hot_path_bare() {
     let entries = scenarios
         .iter()
         .flat_map(|s| s["entries"].as_array().unwrap());
+    let judged = report["contracts"].as_array().unwrap();
     let measured: BTreeSet<_> = entries
         .filter(|entry| !entry["rounds"].as_array().unwrap().is_empty())
+        .chain(judged)
         .map(|entry| entry["name"].as_str().unwrap())
         .collect();
     assert_eq!(measured, listed);
 
+    for contract in judged {
+        assert_eq!(contract["allocations"], 0.0, "{contract}");
+        assert!(
+            contract["share_of_round_trip"].as_f64().is_some(),
+            "{contract}"
+        );
+    }
     for path in report["hot_paths"].as_array().unwrap() {
         assert_eq!(path["allocations"], 0.0, "{path}");
         let most = if path["name"] == "frame-awake-4k" {

@@ -17,6 +17,7 @@ use prost::Message;
 
 fn main() {
     blocks();
+    contract();
     control();
     daemon();
     client();
@@ -66,6 +67,36 @@ fn blocks() {
     frame.histogram[40] = 19_200;
     frame.encode(&mut stats).expect("room");
     save("statistics", "frame", stats);
+}
+
+/// The first byte chooses the contract; 128 and above make a buffer of good blocks.
+fn contract() {
+    let raw = [&[2][..], &params()].concat();
+    save("contract", "soft", raw);
+    let all = |head: u8, blocks: u8| {
+        let good = (0..blocks).flat_map(|block| [block, 2, 0]);
+        std::iter::once(head).chain(good).collect::<Vec<u8>>()
+    };
+    save("contract", "rkisp1-all", all(128, 21));
+    save("contract", "rkisp1-all-or-nothing", all(131, 21));
+    save("contract", "mali-c55-all", all(129, 11));
+    save("contract", "coldshoe-soft-all", all(130, 5));
+    let some = [
+        &[192][..],
+        &0x1f_ffff_u64.to_le_bytes(),
+        &[3, 2, 0, 11, 1, 0],
+    ];
+    save("contract", "rkisp1-capabilities", some.concat());
+    let wrong = [
+        128, 3, 3, 0, 21, 2, 0, 5, 2, 0, 5, 2, 0, 11, 2, 1, 0, 0, 9, 12, 2, 1, 0xff, 7, 1,
+    ];
+    save("contract", "rkisp1-refusals", wrong);
+    let short = [131, 3, 1, 128, 0, 5, 0x84, 0, 1, 2, 128, 1];
+    save("contract", "rkisp1-sizes-and-flags", short);
+    let mesh = [129, 9, 2, 1, 11, 0, 1, 10, 2, 1, 6, 0, 16];
+    save("contract", "mali-c55-mesh", mesh);
+    let curve = [130, 3, 2, 2, 4, 0, 1, 8, 0, 1, 4, 2, 0, 0, 0];
+    save("contract", "coldshoe-soft-curve", curve);
 }
 
 fn sensor() -> Sensor {

@@ -9,6 +9,7 @@
 
 mod blocks;
 mod client;
+mod contract;
 mod control;
 mod daemon;
 mod files;
@@ -30,9 +31,10 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     target("blocks", 8 << 10, blocks::run),
     target("client", 8 << 10, client::run),
+    target("contract", 16 << 10, contract::run),
     target("control", 8 << 10, control::run),
     target("daemon", 8 << 10, daemon::run),
     target("elf", 32 << 10, files::module),

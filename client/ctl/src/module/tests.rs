@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::process::Command;
 use std::sync::OnceLock;
 

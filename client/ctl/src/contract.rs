@@ -1,0 +1,195 @@
+//! `coldshoectl contract`: what a format's buffers may say, whether one does, and what was used.
+
+mod audit;
+mod check;
+mod show;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use coldshoe_contract::{Contract, ContractError, TraceError};
+
+use crate::file::{self, Unread};
+use crate::words::{print, width};
+
+/// Of the JSON.
+const SCHEMA: u32 = 1;
+/// Bytes of the largest file that is read: an hour of full rkisp1 buffers at 30 Hz fits.
+const MAX_FILE: u64 = 512 << 20;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Shows a contract: every block of a format, and every field, with what it may say
+    Show(Show),
+    /// Judges a dumped parameter buffer, block by block
+    Check(Check),
+    /// Shows which blocks and fields a module used, and with which values
+    Audit(Audit),
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// Which format
+    #[arg(value_parser = formats())]
+    format: String,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ends with 1 if anything is refused.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// Which format
+    #[arg(value_parser = formats())]
+    format: String,
+    /// The buffer as it would go to the pipeline: its header, and the blocks
+    file: PathBuf,
+    /// The blocks that the hardware has, a bit each, as in 0x1f [default: all]
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    capabilities: Option<u64>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A trace is one buffer after the other, each behind its length: four bytes, little-endian. Ends
+/// with 1 if anything in it is outside the contract.
+#[derive(Args)]
+pub(crate) struct Audit {
+    /// Which format [default: the one that accepts most of the trace]
+    #[arg(long, value_parser = formats())]
+    format: Option<String>,
+    /// The file with the buffers
+    trace: PathBuf,
+    /// The blocks that the hardware has, a bit each, as in 0x1f [default: all]
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    capabilities: Option<u64>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn formats() -> PossibleValuesParser {
+    PossibleValuesParser::new(Contract::BUILTIN.map(|(name, _)| name))
+}
+
+fn mask(text: &str) -> Result<u64, String> {
+    let mask = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    mask.map_err(|error| format!("{error}; state a mask as in 0x1f"))
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// A contract that is built in is broken.
+    #[error("the contract is not known\n  why: {0}\n  try: another build of coldshoectl")]
+    Contract(#[from] ContractError),
+    /// The file is not there.
+    #[error("there is no {}\n  why: {source}\n  try: name the file with the dump", path.display())]
+    NotFound { path: PathBuf, source: io::Error },
+    /// It is not to be read.
+    #[error("{} cannot be read\n  why: {why}\n  try: name a file that you may read", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    /// No trace.
+    #[error(
+        "{} is no trace\n  why: {why}\n  try: write each buffer behind its length, four bytes, little-endian",
+        path.display()
+    )]
+    NoTrace { path: PathBuf, why: TraceError },
+    /// No contract knows any of it.
+    #[error(
+        "nobody knows the format of {}\n  why: no contract accepts any block of it\n  try: --format, as in --format rkisp1",
+        path.display()
+    )]
+    NoFormat { path: PathBuf },
+    /// A trace of nothing.
+    #[error("{} has no buffer\n  why: it is empty\n  try: record while frames flow", path.display())]
+    Empty { path: PathBuf },
+    /// The words do not go out.
+    #[error("the result cannot be printed\n  why: {0}\n  try: send standard output elsewhere")]
+    Print(#[from] io::Error),
+}
+
+impl Error {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. } => 3,
+            Self::Unreadable { .. }
+            | Self::NoTrace { .. }
+            | Self::NoFormat { .. }
+            | Self::Empty { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Carries out the verb.
+pub(crate) fn run(verb: &Verb) -> Result<ExitCode, Error> {
+    let (text, good) = match verb {
+        Verb::Show(options) => {
+            let contract = Contract::builtin(&options.format)?;
+            (output(options.json, &show::Shown::new(&contract))?, true)
+        }
+        Verb::Check(options) => {
+            let contract = Contract::builtin(&options.format)?;
+            let bytes = read(&options.file)?;
+            let mask = options.capabilities.unwrap_or(u64::MAX);
+            let checked = check::Checked::new(&contract, &bytes, mask);
+            (output(options.json, &checked)?, checked.good())
+        }
+        Verb::Audit(options) => {
+            let bytes = read(&options.trace)?;
+            let buffers = audit::buffers(&options.trace, &bytes)?;
+            let contract = match &options.format {
+                Some(format) => Contract::builtin(format)?,
+                None => audit::likely(&options.trace, &buffers)?,
+            };
+            let mask = options.capabilities.unwrap_or(u64::MAX);
+            let audited = audit::Audited::new(&contract, &buffers, mask);
+            (output(options.json, &audited)?, audited.good())
+        }
+    };
+    print(&text)?;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What can be told in words, and as JSON.
+trait Words: serde::Serialize {
+    fn in_words(&self, width: u16) -> String;
+}
+
+fn output(json: bool, what: &impl Words) -> Result<String, Error> {
+    Ok(if json {
+        serde_json::to_string_pretty(what).map_err(io::Error::from)?
+    } else {
+        what.in_words(width())
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    file::read(path, MAX_FILE).map_err(|unread| match unread {
+        Unread::NotFound(source) => Error::NotFound {
+            path: path.to_owned(),
+            source,
+        },
+        Unread::Unreadable(why) => Error::Unreadable {
+            path: path.to_owned(),
+            why,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

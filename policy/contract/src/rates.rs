@@ -1,0 +1,16 @@
+//! How fast a contract lets actuators change.
+
+/// Most that may change from one frame to the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Exposure time: a factor, up or down.
+    pub exposure_factor: f64,
+    /// Analogue gain: a factor, up or down.
+    pub analogue_gain_factor: f64,
+    /// Digital gain: a factor, up or down.
+    pub digital_gain_factor: f64,
+    /// Frame duration: a factor, up or down.
+    pub frame_duration_factor: f64,
+    /// Lens position, in dioptres.
+    pub lens_dioptres: f64,
+}
