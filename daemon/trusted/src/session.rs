@@ -219,7 +219,10 @@ struct Session {
 }
 
 /// What happens to a session.
-#[expect(clippy::large_enum_variant, reason = "orders come one at a time, and rarely")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "orders come one at a time, and rarely"
+)]
 enum Event {
     Order(Option<Order>),
     Comer(Client),
