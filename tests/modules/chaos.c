@@ -13,6 +13,9 @@
 
 #include "coldshoe_ipa.h"
 
+#ifndef IN_CREATE
+#define IN_CREATE
+#endif
 #ifndef IN_PROCESS
 #define IN_PROCESS
 #endif
@@ -81,6 +84,7 @@ static void obey(enum command command)
 static int32_t create(const struct coldshoe_ipa_init *init, void **instance)
 {
 	(void)init;
+	IN_CREATE;
 	now.magic = MAGIC;
 	now.exposure_us = BEGINNING;
 	*instance = &now;

@@ -20,9 +20,12 @@ fn info(daemon: &Daemon) -> SessionInfo {
 
 /// Waits for the standby and returns its process number.
 fn standby(daemon: &Daemon, session: &Session) -> u32 {
-    until("a standby is ready", || info(daemon).standby, || {});
+    let worker = session.worker_pid();
+    // The list may be of the moment before the last worker took over.
+    let ready = |info: SessionInfo| info.standby && info.worker_pid == worker;
+    until("a standby is ready", || ready(info(daemon)), || {});
     let mut others = children(daemon.pid());
-    others.retain(|pid| *pid != session.worker_pid());
+    others.retain(|pid| *pid != worker);
     let [standby] = others[..] else {
         panic!("not one standby: {others:?}");
     };

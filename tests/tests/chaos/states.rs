@@ -23,6 +23,25 @@ fn a_successor_goes_on_where_the_last_state_was_saved() {
 }
 
 #[test]
+fn each_successor_gets_the_whole_tuning_file() {
+    let _alone = alone();
+    let daemon = daemon(&PATIENT);
+    let refuses = "if (init->tuning_size != 16) return -EINVAL;";
+    daemon.chaos("tuned", &[("IN_CREATE", refuses)]);
+    daemon.tune("tuned", "virtual", "sixteen = \"ok\"\n#");
+    for standby in [false, true] {
+        let mut session = streaming(&daemon, "tuned", standby);
+        for number in 1..=5 {
+            run(&mut session, number..=number);
+            kill(&session);
+        }
+        run(&mut session, 6..=6);
+        session.close().expect("closed");
+    }
+    daemon.assert_at_rest();
+}
+
+#[test]
 fn a_module_that_dies_of_its_newest_state_gets_the_one_before() {
     let _alone = alone();
     let daemon = daemon(&PATIENT);
