@@ -78,7 +78,7 @@ fn unshaken(output: &Output) -> String {
 const DEEDS: [&str; 4] = [
     "worker killed",
     "worker stopped",
-    "its memory overwritten, worker killed",
+    "memory overwritten",
     "daemon killed",
 ];
 

@@ -39,7 +39,7 @@ impl Deed {
         match self {
             Self::Kill => "worker killed",
             Self::Hang => "worker stopped",
-            Self::Corrupt => "its memory overwritten, worker killed",
+            Self::Corrupt => "memory overwritten",
             Self::KillDaemon => "daemon killed",
         }
     }
