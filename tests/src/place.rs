@@ -13,6 +13,7 @@ use tempfile::TempDir;
 /// Sources of this workspace, seen from this crate.
 const IPA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../daemon/jailed/ipa");
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/module.c");
+const CHAOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/chaos.c");
 
 /// A temporary directory with room for a control socket, modules and tuning files. The module
 /// `good` is there from the start.
@@ -85,11 +86,12 @@ impl Place {
 
     /// Compiles `modules/module.c` with some of its holes filled.
     pub fn module(&self, name: &str, holes: &[(&str, &str)]) {
-        let defines: Vec<_> = holes
-            .iter()
-            .map(|(hole, code)| format!("-D{hole}={code}"))
-            .collect();
-        self.compile("cc", name, Path::new(MODULE), &defines);
+        self.compile("cc", name, Path::new(MODULE), &defines(holes));
+    }
+
+    /// The same of `modules/chaos.c`, which keeps a state and fails on command.
+    pub fn chaos(&self, name: &str, holes: &[(&str, &str)]) {
+        self.compile("cc", name, Path::new(CHAOS), &defines(holes));
     }
 
     /// Compiles a module from one source file.
@@ -164,6 +166,11 @@ impl Place {
             .stderr(Stdio::piped());
         command
     }
+}
+
+fn defines(holes: &[(&str, &str)]) -> Vec<String> {
+    let define = |(hole, code): &(&str, &str)| format!("-D{hole}={code}");
+    holes.iter().map(define).collect()
 }
 
 /// A program or library of this build, by its name beneath the target directory's profile.

@@ -1,6 +1,7 @@
 //! `demo`: a camera, a jail, pictures and a report, with no hardware and no running daemon.
 
 mod canvas;
+mod chaos;
 mod chart;
 mod contact;
 mod daemon;
@@ -10,6 +11,7 @@ mod installation;
 mod latency;
 mod output;
 mod progress;
+mod recovery;
 mod report;
 mod shoot;
 mod summary;
@@ -19,20 +21,26 @@ mod verdict;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use coldshoe::{Confinement, ModuleInfo, Open};
+use coldshoe::{Confinement, ModuleInfo, Open, Session};
 use coldshoe_camera::{Camera, scene};
 use coldshoe_isp::{STATS_FORMAT, Statistics, soft};
 
 use crate::signals::Interrupt;
+use chaos::Chaos;
 use daemon::Daemon;
 pub(crate) use error::Error;
 use film::{Film, MAX_FRAMES, MIN_FRAMES};
 use output::Output;
 use progress::Progress;
-use shoot::Reel;
+use recovery::Recoveries;
+use shoot::{Manner, Reel};
 use summary::Section;
 use verdict::Verdict;
 
+/// Length of a film, where nobody says otherwise.
+const FRAMES: u32 = 120;
+/// The same with faults, which take time.
+const CHAOS_FRAMES: u32 = 240;
 /// Frames that can be in flight: one is, and one may be late.
 const SLOTS: u32 = 2;
 /// Room for parameters; more than the format's largest buffer.
@@ -45,14 +53,13 @@ pub(crate) struct Options {
     /// test chart]
     #[arg(long, value_name = "DIR|FILE")]
     scene: Option<PathBuf>,
-    /// Length of the film
+    /// Length of the film [default: 120, and 240 with --chaos]
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 120,
         value_parser = clap::value_parser!(u32).range(i64::from(MIN_FRAMES)..=i64::from(MAX_FRAMES))
     )]
-    frames: u32,
+    frames: Option<u32>,
     /// Where to write pictures and report; files of these names are replaced
     #[arg(long, value_name = "DIR", default_value = "coldshoe-demo")]
     out: PathBuf,
@@ -65,6 +72,13 @@ pub(crate) struct Options {
     /// Directory with tuning files, MODULE/CAMERA.toml; goes before those of the installation
     #[arg(long = "tuning-dir", value_name = "DIR")]
     tuning_dirs: Vec<PathBuf>,
+    /// Kill, stop and corrupt workers while the film runs at its pace, and kill the daemon once; fails
+    /// if a frame was without parameters or late
+    #[arg(long)]
+    chaos: bool,
+    /// What decides when that happens; the report says it
+    #[arg(long, value_name = "N", requires = "chaos")]
+    seed: Option<u64>,
 }
 
 /// Films, and tells what it has seen.
@@ -80,7 +94,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 
 fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> {
     let mut output = Output::prepare(&options.out)?;
-    let film = Film::new(options.frames);
+    let usual = if options.chaos { CHAOS_FRAMES } else { FRAMES };
+    let film = Film::new(options.frames.unwrap_or(usual));
+    let mut chaos = options.chaos.then(|| Chaos::new(options.seed, film.len()));
     let scene = scene::open(options.scene.as_deref())?;
     let size = scene.size();
     let cfa = format!("{:?}", scene.cfa()).to_uppercase();
@@ -92,12 +108,30 @@ fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> 
         verdict,
         module,
         confinement,
-    } = film_with(options, &film, &mut camera, interrupt)?;
+    } = film_with(options, &film, &mut camera, chaos.as_mut(), interrupt)?;
+    let recoveries = chaos.as_ref().map(|chaos| {
+        let recoveries = Recoveries::of(chaos.done(), &reel.records, &reel.pulses);
+        (recoveries, chaos.seed())
+    });
     let mut sections = vec![summary::setting(subject, &module)];
     sections.extend(summary::findings(&verdict));
+    sections.extend(recoveries.as_ref().map(|(all, seed)| all.section(*seed)));
     sections.push(summary::jail(&confinement));
-    write(&mut output, &film, &reel, &module.name, &sections)?;
-    print(&sections, output.written())
+    let done = chaos.as_ref().map_or(&[][..], Chaos::done);
+    let faults: Vec<_> = done.iter().map(|done| done.frame).collect();
+    write(&mut output, &film, &reel, &faults, &module.name, &sections)?;
+    let counts = recoveries.as_ref().map(|(all, _)| all.counts());
+    print(&sections, counts.as_deref(), output.written())?;
+    match recoveries {
+        Some((Recoveries { without, late, .. }, seed)) if without + late > 0 => {
+            Err(Error::Halted {
+                without,
+                late,
+                seed,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What comes back from filming.
@@ -114,11 +148,18 @@ fn film_with(
     options: &Options,
     film: &Film,
     camera: &mut Camera,
+    chaos: Option<&mut Chaos>,
     interrupt: &Interrupt,
 ) -> Result<Shot, Error> {
     let program = installation::daemon()?;
-    let mut daemon = Daemon::start(&program, &options.module_dirs, &options.tuning_dirs)?;
-    let shot = film_through(&mut daemon, options, film, camera, interrupt);
+    let patience: &[&str] = if chaos.is_some() {
+        &chaos::OPTIONS
+    } else {
+        &[]
+    };
+    let (modules, tunings) = (&options.module_dirs, &options.tuning_dirs);
+    let mut daemon = Daemon::start(&program, modules, tunings, patience)?;
+    let shot = film_through(&mut daemon, options, film, camera, chaos, interrupt);
     if shot.is_err() && !interrupt.came() {
         let lines = daemon.module_log();
         if !lines.is_empty() {
@@ -133,9 +174,11 @@ fn film_through(
     options: &Options,
     film: &Film,
     camera: &mut Camera,
+    mut chaos: Option<&mut Chaos>,
     interrupt: &Interrupt,
 ) -> Result<Shot, Error> {
     let open = Open {
+        standby: chaos.is_some(),
         module: options.module.clone(),
         camera: camera_name(options.scene.as_deref()).into(),
         stats_format: STATS_FORMAT.into(),
@@ -151,13 +194,22 @@ fn film_through(
     session.configure(&shoot::sensor(camera))?;
     session.start()?;
     let progress = Progress::new(film.len());
-    let reel = shoot::shoot(film, camera, &mut session, contact::still, |frame| {
+    let manner = match chaos {
+        Some(_) => Manner::Unshaken,
+        None => Manner::Plain,
+    };
+    let between = |frame: usize, session: &mut Session| {
         progress.at(frame);
         if interrupt.came() {
             return Err(Error::Interrupted);
         }
-        Ok(())
-    })?;
+        match &mut chaos {
+            Some(chaos) => chaos.before(frame, session, daemon),
+            None => Ok(()),
+        }
+    };
+    let still = contact::still;
+    let reel = shoot::shoot(film, camera, &mut session, manner, still, between)?;
     session.close()?;
     let verdict = Verdict::of(film, &reel.records);
     if !verdict.answers_at_the_end {
@@ -190,6 +242,7 @@ fn write(
     output: &mut Output,
     film: &Film,
     reel: &Reel,
+    faults: &[usize],
     module: &str,
     sections: &[Section],
 ) -> Result<(), Error> {
@@ -198,7 +251,7 @@ fn write(
     let contact = contact::strip(film, reel)?;
     let contact = output.picture("contact.png", &contact)?;
     let heading = format!("Convergence of module {module}");
-    let chart = chart::chart(&heading, film, &reel.records)?;
+    let chart = chart::chart(&heading, film, &reel.records, faults)?;
     let chart = output.picture("convergence.png", &chart)?;
     let report = report::Report {
         module,
@@ -212,12 +265,13 @@ fn write(
     output.write("report.html", report.page().as_bytes())
 }
 
-fn print(sections: &[Section], written: &[PathBuf]) -> Result<(), Error> {
+fn print(sections: &[Section], counts: Option<&str>, written: &[PathBuf]) -> Result<(), Error> {
     let table = table::layout(sections, table::width());
     let mut out = anstream::stdout().lock();
     let files = written.iter().map(|path| path.display().to_string());
     let files = files.collect::<Vec<_>>().join("\n  ");
-    match writeln!(out, "{table}\n\nWritten:\n  {files}") {
+    let counts = counts.map_or_else(String::new, |counts| format!("\n\n{counts}"));
+    match writeln!(out, "{table}{counts}\n\nWritten:\n  {files}") {
         // Who stops reading has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
         _ => Ok(()),

@@ -15,6 +15,8 @@ const BOTTOM: i32 = 56;
 const PANEL: i32 = 190;
 /// Above each panel, for its title and legend.
 const TITLE: i32 = 44;
+/// Height of a fault's mark.
+const WEDGE: i32 = 12;
 
 const PAPER: Colour = [255, 255, 255];
 const INK: Colour = [39, 39, 42];
@@ -27,6 +29,7 @@ const ORANGE: Colour = [217, 119, 6];
 const MARK: Colour = [234, 88, 60];
 const RED: Colour = [190, 24, 60];
 const VIOLET: Colour = [109, 40, 217];
+const FAULT: Colour = [24, 24, 27];
 
 /// How values become heights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,11 +146,12 @@ impl Panel {
     }
 }
 
-/// Draws the chart of a film.
+/// Draws the chart of a film, with a mark at each frame where something was done to it.
 pub(super) fn chart(
     heading: &str,
     film: &Film,
     records: &[Record],
+    faults: &[usize],
 ) -> Result<Rgb8, DimensionsError> {
     let panels = panels(records);
     let height = TOP + panels.len() as i32 * (TITLE + PANEL) + BOTTOM;
@@ -157,8 +161,16 @@ pub(super) fn chart(
     for (index, panel) in (0..).zip(&panels) {
         let top = TOP + index * (TITLE + PANEL) + TITLE;
         draw(&mut canvas, panel, film, top, frames);
+        for fault in faults {
+            wedge(&mut canvas, x(*fault as f64, frames).round() as i32, top);
+        }
     }
     names(&mut canvas, film, frames);
+    if !faults.is_empty() {
+        let right = WIDTH - RIGHT - Face::Plain.size("fault").0;
+        canvas.write("fault", (right, 22), Face::Plain, GREY);
+        wedge(&mut canvas, right - 14, 24);
+    }
     let below = height - BOTTOM + 8;
     for frame in ticks_of(frames) {
         let label = frame.to_string();
@@ -246,6 +258,18 @@ fn draw(canvas: &mut Canvas, panel: &Panel, film: &Film, top: i32, frames: usize
     }
     canvas.write(panel.title, (LEFT, top - 26), Face::Bold, INK);
     legend(canvas, panel, top - 26);
+}
+
+/// A wedge that points down from the top of a panel.
+fn wedge(canvas: &mut Canvas, at: i32, top: i32) {
+    for row in 0..WEDGE {
+        let half = (WEDGE - row) / 2;
+        canvas.fill(
+            (at - half, top + row),
+            (at + half + 1, top + row + 1),
+            FAULT,
+        );
+    }
 }
 
 /// From right to left: marks, the band, the series where there is more than one thing.
@@ -363,8 +387,8 @@ mod tests {
             },
         };
         let records: Vec<_> = (0..24).map(record).collect();
-        let chart = chart("heading", &film, &records).unwrap();
-        for colour in [BLUE, ORANGE, RED, VIOLET, BAND, MARK] {
+        let chart = chart("heading", &film, &records, &[5, 20]).unwrap();
+        for colour in [BLUE, ORANGE, RED, VIOLET, BAND, MARK, FAULT] {
             let pixels = chart.data().as_chunks::<3>().0;
             let count = pixels.iter().filter(|pixel| **pixel == colour).count();
             assert!(count > 40, "{colour:?}: {count}");

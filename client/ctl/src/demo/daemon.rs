@@ -1,6 +1,6 @@
 //! A daemon of the demo's own, in a directory of its own.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -74,6 +74,7 @@ pub(crate) enum DaemonError {
 #[derive(Debug)]
 pub(super) struct Daemon {
     program: PathBuf,
+    command: Command,
     child: Child,
     pidfd: OwnedFd,
     dir: TempDir,
@@ -85,13 +86,18 @@ impl Daemon {
         program: &Path,
         module_dirs: &[PathBuf],
         tuning_dirs: &[PathBuf],
+        options: &[&str],
     ) -> Result<Self, DaemonError> {
         let dir = tempfile::Builder::new()
             .prefix("coldshoe-demo-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(DaemonError::Directory)?;
-        let log = File::create(log_path(dir.path())).map_err(DaemonError::Directory)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log_path(dir.path()))
+            .map_err(DaemonError::Directory)?;
         let mut command = Command::new(program);
         command.arg("--runtime-dir").arg(dir.path());
         // The demo's own trust: it must not depend on what was recorded, nor leave a record behind.
@@ -104,28 +110,16 @@ impl Daemon {
         for tuning_dir in tuning_dirs {
             command.arg("--tuning-dir").arg(tuning_dir);
         }
-        let failed = |source| DaemonError::Start {
-            program: program.to_owned(),
-            source,
-        };
-        let mut child = command
+        command
+            .args(options)
             // The end of its log is to be its error, not a backtrace.
             .env("RUST_LIB_BACKTRACE", "0")
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(failed)?;
-        let pidfd = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
-            Err(error) => {
-                // Nothing watches it otherwise.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(failed(error.into()));
-            }
-        };
+            .stderr(log);
+        let (child, pidfd) = spawn(program, &mut command)?;
         Ok(Self {
             program: program.to_owned(),
+            command,
             child,
             pidfd,
             dir,
@@ -169,6 +163,15 @@ impl Daemon {
         }
     }
 
+    /// Kills it, and starts another one in its place.
+    pub(super) fn kill_and_restart(&mut self) -> Result<(), DaemonError> {
+        // One that has ended by itself is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        (self.child, self.pidfd) = spawn(&self.program, &mut self.command)?;
+        Ok(())
+    }
+
     /// Ends it, and returns the last lines that its module logged, oldest first.
     pub(super) fn module_log(&mut self) -> Vec<String> {
         // All that it logs is then in the file.
@@ -210,6 +213,23 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+fn spawn(program: &Path, command: &mut Command) -> Result<(Child, OwnedFd), DaemonError> {
+    let failed = |source| DaemonError::Start {
+        program: program.to_owned(),
+        source,
+    };
+    let mut child = command.spawn().map_err(failed)?;
+    match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+        Ok(pidfd) => Ok((child, pidfd)),
+        Err(error) => {
+            // Nothing watches it otherwise.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(failed(error.into()))
+        }
     }
 }
 
@@ -303,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_program_that_ends_at_once_is_told_with_its_log() {
-        let mut daemon = Daemon::start(Path::new("/bin/false"), &[], &[]).unwrap();
+        let mut daemon = Daemon::start(Path::new("/bin/false"), &[], &[], &[]).unwrap();
         let error = daemon
             .open(Open::default(), &Interrupt::default())
             .unwrap_err()
@@ -314,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let error = Daemon::start(Path::new("/nonexistent/coldshoed"), &[], &[]).unwrap_err();
+        let error = Daemon::start(Path::new("/nonexistent/coldshoed"), &[], &[], &[]).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/coldshoed"));
     }
 
@@ -325,7 +345,7 @@ mod tests {
         let program = script.path().join("daemon");
         std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
         std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
-        let daemon = Daemon::start(&program, &[], &[]).unwrap();
+        let daemon = Daemon::start(&program, &[], &[], &[]).unwrap();
         let dir = daemon.dir.path().to_owned();
         let pid = Pid::from_child(&daemon.child);
         assert!(dir.is_dir());

@@ -47,6 +47,21 @@ pub(crate) enum Error {
     /// The worker failed in the middle of the film.
     #[error(transparent)]
     Fault(Trouble),
+    /// What was to be done to the worker could not be.
+    #[error("harm could not be done\n  why: {0}\n  try: the demo without --chaos")]
+    Deed(io::Error),
+    /// The pipeline was left alone.
+    #[error(
+        "the film did not go on as it must\n  why: frames without parameters: {without}, late frames: {late}\n  try: again when the machine is less busy, with --seed {seed}; if it is so again, report it"
+    )]
+    Halted {
+        /// Frames without parameters.
+        without: usize,
+        /// Late frames.
+        late: usize,
+        /// Of the faults.
+        seed: u64,
+    },
     /// A frame was not accepted.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -135,6 +150,12 @@ mod tests {
             Error::Signals(io()),
             Error::Submit(SubmitError::NotStarted),
             Error::Interrupted,
+            Error::Deed(io()),
+            Error::Halted {
+                without: 1,
+                late: 2,
+                seed: 3,
+            },
             Error::NoAnswer {
                 module: "m".into(),
                 frames: 4,

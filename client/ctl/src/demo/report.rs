@@ -53,7 +53,7 @@ impl Report<'_> {
         let chart = figure(
             &self.chart,
             "Convergence",
-            "Grey lines mark where the light changes.",
+            "Grey lines mark where the light changes, black wedges what was done to worker or daemon.",
         );
         let contact = figure(
             &self.contact,

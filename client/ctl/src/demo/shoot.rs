@@ -1,6 +1,6 @@
 //! Shooting the film: the pipeline handler's loop, frame by frame.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coldshoe::{
     BayerOrder, Controls, Frame, Moment, Outcome, Sensor, Session, Ticket, Wanted, WhyHeld,
@@ -12,6 +12,7 @@ use coldshoe_isp::soft::{SoftParams, Update, WbGains};
 
 use super::Error;
 use super::film::{FIRST_EXPOSURE, Film};
+use super::recovery::Pulse;
 
 /// What became of a frame's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(super) struct Still {
 #[derive(Clone, Debug)]
 pub(super) struct Reel {
     pub(super) records: Vec<Record>,
+    /// One a frame.
+    pub(super) pulses: Vec<Pulse>,
     /// The frames that the parts show, in order.
     pub(super) stills: Vec<Still>,
     /// What the camera shows before the module has a say.
@@ -92,20 +95,32 @@ pub(super) fn sensor(camera: &Camera) -> Sensor {
     }
 }
 
+/// How the film goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// As fast as it goes, and a fault ends it.
+    Plain,
+    /// At its pace, and it goes on whatever happens.
+    Unshaken,
+}
+
 /// Shoots the film. `shrink` makes a still of a rendered frame; `between` is called with the number
 /// of frames done and may end the film.
 pub(super) fn shoot(
     film: &Film,
     camera: &mut Camera,
     session: &mut Session,
+    manner: Manner,
     shrink: impl Fn(&Rgb8) -> Rgb8,
-    mut between: impl FnMut(usize) -> Result<(), Error>,
+    mut between: impl FnMut(usize, &mut Session) -> Result<(), Error>,
 ) -> Result<Reel, Error> {
     camera.set_light(film.parts[0].light);
     let mut last = find(camera);
     let before = SoftIsp::new().render(&last.raw);
     let mut set = Set {
         frame_time: Duration::from_secs_f64(camera.limits().frame_us / 1e6),
+        manner,
+        due: Instant::now(),
         session,
         pipeline: Pipeline {
             camera,
@@ -116,14 +131,17 @@ pub(super) fn shoot(
     };
     set.prepare(&last)?;
     let mut records = Vec::with_capacity(film.len());
+    let mut pulses = Vec::with_capacity(film.len());
     let mut stills = Vec::new();
     for part in &film.parts {
         set.pipeline.camera.set_light(part.light);
         let truth = Truth::of(set.pipeline.camera);
         for frame in part.frames() {
-            between(frame)?;
             last = set.pipeline.camera.next_frame();
-            let (fate, round_trip) = set.answer(frame, &last)?;
+            set.keep_pace();
+            between(frame, set.session)?;
+            let (fate, round_trip, pulse) = set.answer(frame, &last)?;
+            pulses.push(pulse);
             records.push(set.pipeline.judge(&last.applied, &truth, fate, round_trip));
             if part.shown().contains(&frame) {
                 let picture = shrink(&set.pipeline.isp.render(&last.raw));
@@ -133,6 +151,7 @@ pub(super) fn shoot(
     }
     Ok(Reel {
         records,
+        pulses,
         stills,
         before,
         after: set.pipeline.isp.render(&last.raw),
@@ -176,6 +195,9 @@ struct Set<'a> {
     pipeline: Pipeline<'a>,
     stats: Vec<u8>,
     frame_time: Duration,
+    manner: Manner,
+    /// When the next frame comes, at the earliest.
+    due: Instant,
 }
 
 impl Set<'_> {
@@ -187,7 +209,11 @@ impl Set<'_> {
     }
 
     /// Sends a frame's statistics and takes over what the module makes of them.
-    fn answer(&mut self, number: usize, captured: &Captured) -> Result<(Fate, Duration), Error> {
+    fn answer(
+        &mut self,
+        number: usize,
+        captured: &Captured,
+    ) -> Result<(Fate, Duration, Pulse), Error> {
         let statistics = captured.statistics();
         let len = statistics.encode(&mut self.stats)?;
         let frame = self.describe(number, &captured.applied);
@@ -200,7 +226,12 @@ impl Set<'_> {
         Frame {
             number: number as u64,
             sensor_timestamp: now,
-            deadline: now + self.frame_time,
+            deadline: now
+                + match self.manner {
+                    Manner::Plain => self.frame_time,
+                    // Whoever goes on without an answer has something to do before the next frame.
+                    Manner::Unshaken => self.frame_time * 3 / 5,
+                },
             applied: coldshoe::Applied {
                 exposure_us: applied.exposure_us,
                 analogue_gain: applied.analogue_gain,
@@ -212,16 +243,56 @@ impl Set<'_> {
         }
     }
 
-    /// Waits for a frame. A worker that has failed ends the film.
-    fn land(&mut self, ticket: Ticket, frame: &Frame) -> Result<(Fate, Duration), Error> {
-        let outcome = self.session.wait(ticket);
-        let round_trip = Moment::now().since(frame.sensor_timestamp);
-        let landed = (self.pipeline.take(&outcome), round_trip);
-        match self.session.fault() {
-            Some(fault) => Err(Error::Fault(fault.trouble.clone())),
-            None => Ok(landed),
+    /// Waits until the next frame is due, where the film has a pace. The virtual sensor and ISP take
+    /// their time between frames.
+    fn keep_pace(&mut self) {
+        if self.manner == Manner::Unshaken {
+            std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
+            self.due = Instant::now() + self.frame_time;
         }
     }
+
+    /// Waits for a frame. A worker that has failed ends a plain film.
+    fn land(&mut self, ticket: Ticket, frame: &Frame) -> Result<(Fate, Duration, Pulse), Error> {
+        let kept = run_delay();
+        let outcome = self.session.wait(ticket);
+        let (over, kept) = (Instant::now(), run_delay().saturating_sub(kept));
+        let round_trip = Moment::now().since(frame.sensor_timestamp);
+        let without = outcome.answer().is_none();
+        let total_us = outcome.answer().and_then(|answer| {
+            let Wanted {
+                exposure_us,
+                analogue_gain,
+                digital_gain,
+                ..
+            } = answer.wanted;
+            Some(exposure_us? * analogue_gain.unwrap_or(1.0) * digital_gain.unwrap_or(1.0))
+        });
+        let fate = self.pipeline.take(&outcome);
+        let [r, gr, gb, b] = self.pipeline.white.gains();
+        let green = (gr + gb) / 2.0;
+        // While others had the processor nobody waited.
+        let waited = round_trip.saturating_sub(kept);
+        let pulse = Pulse {
+            over,
+            without,
+            late: waited >= self.frame_time,
+            replaced: self.session.counters().replaced,
+            total_us,
+            white: [r / green, b / green],
+        };
+        match self.session.fault() {
+            Some(fault) if self.manner == Manner::Plain => Err(Error::Fault(fault.trouble.clone())),
+            _ => Ok((fate, round_trip, pulse)),
+        }
+    }
+}
+
+/// For how long this thread was ready to run while others ran; zero where the kernel does not count.
+fn run_delay() -> Duration {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = counted.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// Camera and ISP.

@@ -1,8 +1,8 @@
 //! What the daemon wants of this worker, taken apart.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use coldshoe_control::client;
@@ -167,11 +167,17 @@ fn bad_segment(why: impl std::fmt::Display) -> Failed {
     Failed::new(Stage::Segment, what, &why.to_string())
 }
 
-/// The daemon passes a sealed memfd that it has bounded.
+/// The daemon passes a sealed memfd that it has bounded. Other workers of the session have it, too,
+/// and share its file offset.
 fn read_all(fd: OwnedFd) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::from(fd).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let (file, mut bytes, mut piece) = (File::from(fd), Vec::new(), [0; 4096]);
+    loop {
+        let read = file.read_at(&mut piece, bytes.len() as u64)?;
+        if read == 0 {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(&piece[..read]);
+    }
 }
 
 fn confinement(jail: Jail) -> Result<Confinement, Failed> {

@@ -81,7 +81,10 @@ impl Frames {
         let mut frames = FRAMES_A_LOOK;
         loop {
             let before = frames;
-            while let Some(taken) = self.inbox.take(self.stats.bytes_mut()) {
+            // A stream that leaves no time to sleep has its state saved all the same.
+            while !self.owes_state()
+                && let Some(taken) = self.inbox.take(self.stats.bytes_mut())
+            {
                 frames = frames.saturating_add(1);
                 if let Some(rhythm) = &mut self.rhythm {
                     rhythm.arrived(monotonic_ns());
@@ -91,10 +94,7 @@ impl Frames {
                     self.unsaved += 1;
                 }
             }
-            if self
-                .save_every
-                .is_some_and(|every| self.unsaved >= every.get())
-            {
+            if self.owes_state() {
                 self.save(module);
             }
             // The daemon rings the doorbell as long as an order is not answered: a wake that
@@ -128,6 +128,11 @@ impl Frames {
                 }
             }
         }
+    }
+
+    fn owes_state(&self) -> bool {
+        self.save_every
+            .is_some_and(|every| self.unsaved >= every.get())
     }
 
     /// Keeps the module's state for a worker that comes after this one.

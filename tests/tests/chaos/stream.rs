@@ -1,0 +1,99 @@
+//! A stream at a real pace.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coldshoe::Session;
+use coldshoe_tests::frame;
+
+use crate::process::run_delay;
+
+/// 30 frames a second.
+pub(crate) const PERIOD: Duration = Duration::from_micros(33_333);
+/// When the pipeline goes on without an answer.
+pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
+/// What no two answers in a row may differ by once the exposure has settled.
+const JUMP: f64 = 0.02;
+/// Frames until it has.
+pub(crate) const SETTLED: u64 = 80;
+
+/// A session, and the clock of its frames.
+pub(crate) struct Stream {
+    pub(crate) session: Session,
+    pub(crate) frames: u64,
+    pub(crate) fresh: u64,
+    /// Frames without parameters.
+    pub(crate) without: u64,
+    /// Frames that were waited for until the next one was due, though there was a processor.
+    pub(crate) late: u64,
+    /// Past the deadline, at most.
+    pub(crate) worst: Duration,
+    /// Frames whose exposure is not where that of the one before was.
+    pub(crate) jumps: Vec<(u64, f64, f64)>,
+    next: Instant,
+    exposure_us: Option<f64>,
+}
+
+/// A frame that is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed {
+    pub(crate) fresh: bool,
+    pub(crate) begun: Instant,
+    pub(crate) over: Instant,
+}
+
+impl Stream {
+    pub(crate) fn new(session: Session) -> Self {
+        Self {
+            session,
+            frames: 0,
+            fresh: 0,
+            without: 0,
+            late: 0,
+            worst: Duration::ZERO,
+            jumps: Vec::new(),
+            next: Instant::now(),
+            exposure_us: None,
+        }
+    }
+
+    /// Waits until the next frame is due and runs it; `command` is for the module, `meanwhile` is
+    /// done while the frame is in flight.
+    pub(crate) fn frame(&mut self, command: u8, meanwhile: impl FnOnce(&Session)) -> Passed {
+        thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        self.next += PERIOD;
+        self.frames += 1;
+        let mut stats = [0; 64];
+        stats[0] = command;
+        let (begun, kept) = (Instant::now(), run_delay());
+        let ticket = self.session.submit(&frame(self.frames, DEADLINE), &stats);
+        meanwhile(&self.session);
+        let outcome = self.session.wait(ticket.expect("started"));
+        let over = Instant::now();
+        let fresh = outcome.is_fresh();
+        let exposure_us = outcome
+            .answer()
+            .and_then(|answer| answer.wanted.exposure_us);
+        // Another program's turn is no fault of the session's.
+        let took = (over - begun).saturating_sub(run_delay() - kept);
+        self.late += u64::from(took >= PERIOD);
+        self.worst = self.worst.max(took.saturating_sub(DEADLINE));
+        self.fresh += u64::from(fresh);
+        self.without += u64::from(exposure_us.is_none());
+        if let (Some(now), Some(then)) = (exposure_us, self.exposure_us)
+            && self.frames > SETTLED
+            && !((now - then).abs() <= then * JUMP)
+        {
+            self.jumps.push((self.frames, then, now));
+        }
+        self.exposure_us = exposure_us;
+        Passed { fresh, begun, over }
+    }
+
+    /// Runs frames to which nothing happens.
+    pub(crate) fn run(&mut self, frames: u64) {
+        for _ in 0..frames {
+            self.frame(0, |_| {});
+        }
+    }
+}
