@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::client::{
-    Body, Close, Configure, Confinement, ModuleInfo, OpenSession, Sensor, Start, Stop, Wake,
+    Body, Close, Configure, Confinement, ErrorCode, ModuleInfo, OpenSession, Sensor, Start, Stop,
+    Wake,
 };
 use coldshoe_control::{RecvError, SendError, Trouble};
 use coldshoe_frame::{Buffer, Forward, Geometry, Replies, monotonic_ns};
@@ -272,8 +273,10 @@ impl Session {
             self.attend();
             while !self.link.is_up() {
                 if monotonic_ns() >= deadline {
+                    // A daemon that is there and refuses has more to say than one that is gone.
                     let trouble = self.daemon_trouble.clone();
-                    return Err(trouble.map_or(Error::Late("an order", 10), Error::Refused));
+                    let told = trouble.filter(|told| told.code != ErrorCode::Internal);
+                    return Err(told.map_or(Error::Recv(RecvError::Closed), Error::Refused));
                 }
                 self.await_news(deadline);
             }
