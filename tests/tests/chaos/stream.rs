@@ -82,7 +82,7 @@ impl Stream {
         self.without += u64::from(exposure_us.is_none());
         if let (Some(now), Some(then)) = (exposure_us, self.exposure_us)
             && self.frames > SETTLED
-            && (!now.is_finite() || (now - then).abs() > then * JUMP)
+            && (now.is_nan() || (now - then).abs() > then * JUMP)
         {
             self.jumps.push((self.frames, then, now));
         }
