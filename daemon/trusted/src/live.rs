@@ -191,6 +191,14 @@ impl Live {
         Ok(why)
     }
 
+    /// Has the module's state saved, while frames flow.
+    pub(crate) async fn save(&mut self) -> Result<(), Refusal> {
+        self.worker
+            .order(worker::Save {}.into(), true)
+            .await
+            .map(drop)
+    }
+
     /// Stops the module.
     pub(crate) async fn stop(&mut self) -> Result<(), Refusal> {
         self.worker

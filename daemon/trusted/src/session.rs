@@ -15,6 +15,7 @@ use coldshoe_control::client::{
 };
 use coldshoe_jail::Wake;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
 
 use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
@@ -32,6 +33,9 @@ use crate::store::Store;
 use crate::successor::{News, Successor};
 use crate::supervision::{Supervision, Verdict};
 use crate::worker::Refusal;
+
+/// Patience with a module that saves its state for the last time.
+const SAVING: Duration = Duration::from_millis(50);
 
 /// What every session needs of the daemon.
 pub(crate) struct Context {
@@ -374,7 +378,10 @@ impl Session {
             }
             match self.next().await {
                 Event::Order(Some(order)) => self.follow(order).await,
-                Event::Order(None) => self.close().await,
+                Event::Order(None) => {
+                    self.save().await;
+                    self.close().await;
+                }
                 Event::Comer(client) => self.take(client),
                 Event::Fault(fault) => {
                     if let Some(live) = self.off_duty() {
@@ -510,6 +517,16 @@ impl Session {
                 self.state = other;
                 None
             }
+        }
+    }
+
+    /// Has the state of this moment saved: the client may have lost its daemon and not the other way
+    /// round, and resume the session with the next one.
+    async fn save(&mut self) {
+        if let (State::Running(live) | State::Degraded(live), Stage::Streaming(_)) =
+            (&mut self.state, &self.stage)
+        {
+            let _ = timeout(SAVING, live.save()).await;
         }
     }
 

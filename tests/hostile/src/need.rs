@@ -70,6 +70,8 @@ pub const MEM: Need = need(
     Look::DeviceAnd("/dev/mem", CAP_SYS_RAWIO),
     &[EPERM],
 );
+/// A CPUID instruction that can be made to fault.
+pub const CPUID_FAULTING: Need = need("a processor with CPUID faulting", Look::Answer, &[ENODEV]);
 /// kcmp(2).
 pub const KCMP: Need = need("a kernel with kcmp", Look::Answer, &[ENOSYS]);
 /// Typing into a terminal by TIOCSTI.

@@ -598,3 +598,43 @@ fn is_over(fd: &OwnedFd, patience: &Timespec) -> io::Result<bool> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exited(pid: i32, code: i32) -> Ended {
+        Ended {
+            pid,
+            code: Some(code),
+            ..Ended::default()
+        }
+    }
+
+    #[test]
+    fn an_end_is_not_told_of_another_process_with_the_same_number() {
+        let mut state = State::default();
+        state.remember(exited(7, 1));
+        state.is_anew(7);
+        assert!(state.ends.is_empty(), "nobody had asked for it");
+        state.disowned.insert(7);
+        state.remember(exited(7, 2));
+        assert!(state.ends.is_empty(), "nobody will ask for it");
+        state.remember(exited(7, 3));
+        assert_eq!(state.ends[0].exit, Exit::Exited(3));
+        state.disowned.insert(8);
+        state.is_anew(8);
+        state.remember(exited(8, 4));
+        assert_eq!(state.ends[1].exit, Exit::Exited(4));
+    }
+
+    #[test]
+    fn ends_that_nobody_asks_for_are_bounded() {
+        let mut state = State::default();
+        for pid in 1..5000 {
+            state.remember(exited(pid, 0));
+        }
+        assert_eq!(state.ends.len(), ENDS);
+        assert_eq!(state.ends[0].pid, 5000 - ENDS as i32);
+    }
+}

@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
         number: 28,
         attempt: "the processor's own state",
         probes: &[
-            killed("fault_on_cpuid", "arch_prctl"),
+            killed("fault_on_cpuid", "arch_prctl").needs(need::CPUID_FAULTING),
             killed("thread_pointer", "arch_prctl"),
             killed("segment_descriptor", "modify_ldt"),
             killed("io_privilege", "iopl").needs(need::IOPL),
