@@ -1,0 +1,344 @@
+//! When a worker fails, and what follows: a successor, a stand-in, or quarantine.
+
+use super::*;
+
+pub(super) fn no_descriptor(error: &std::io::Error) -> Trouble {
+    Trouble::new(
+        ErrorCode::Internal,
+        "no descriptor left",
+        error.to_string(),
+        "close sessions",
+    )
+}
+
+impl Session {
+    /// Whether a second worker is to be ready.
+    pub(super) fn wants_standby(&self) -> bool {
+        let jailer = &self.context.jailer;
+        let allowed = jailer.standby && jailer.wake != Wake::Predictive;
+        self.brief.request.standby && allowed
+    }
+
+    pub(super) fn make_successor(&mut self, pause: Duration) {
+        self.generation = self.generation.wrapping_add(1).max(1);
+        self.successor = Successor::make(
+            Arc::clone(&self.context),
+            Arc::clone(&self.brief),
+            self.generation,
+            self.stage.sensor().cloned(),
+            pause,
+        );
+    }
+
+    /// The one that is ready, or on its way, is not what is needed any more.
+    pub(super) fn renew_standby(&mut self) {
+        if !self.successor.is_none() || self.wants_standby() {
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    /// The worker on duty is gone or must go.
+    pub(super) async fn fail(&mut self, live: Box<Live>, fault: Fault) {
+        let since = Instant::now();
+        live.call_pipeline();
+        let Live {
+            generation, module, ..
+        } = &*live;
+        let (generation, name) = (*generation, module.name.clone());
+        let (frame, frames, restored) = (live.frame(), live.frames(), live.restored);
+        let file = live.brief.module.name.clone();
+        // It has ended before another one takes over.
+        let saved = live.end().await;
+        self.states.after(restored, frames, saved);
+        self.faults = self.faults.saturating_add(1);
+        let whose = Whose {
+            session: self.id,
+            camera: &self.brief.request.camera,
+            module: &file,
+            generation,
+            frame,
+        };
+        let number = self.context.history.fault(whose, &fault);
+        tracing::error!(
+            session = self.id,
+            fault = number,
+            reason = name_of(fault.reason),
+            module = name,
+            generation,
+            frame,
+            "{}",
+            fault.trouble
+        );
+        self.state = State::Replacing(Gap {
+            since,
+            fault: number,
+        });
+        self.go_on(fault, generation, frame).await;
+    }
+
+    /// Decides what follows a fault, and does it.
+    pub(super) async fn go_on(&mut self, fault: Fault, generation: u32, frame: u64) {
+        let verdict = self.supervision.fault(Instant::now(), rand::random());
+        let module = self.brief.module.name.clone();
+        let stand_in = match verdict {
+            Verdict::Replace(_) => None,
+            Verdict::Quarantine => {
+                self.quarantine(&module, &fault);
+                Some(self.stand_in().await)
+            }
+        };
+        let quarantined = matches!(stand_in, Some(None));
+        let mut told = fault.trouble.into_fault(self.id, fault.reason, frame);
+        (told.module, told.generation, told.quarantined) = (module, generation, quarantined);
+        self.client.outbox.send(Reply::new(0, told, Vec::new()));
+        match (verdict, stand_in) {
+            (_, Some(Some(brief))) => {
+                self.brief = Arc::new(brief);
+                self.stands_in = true;
+                self.states.forget();
+                self.supervision = Supervision::new(self.context.config.patience);
+                self.make_successor(Duration::ZERO);
+            }
+            (Verdict::Quarantine, _) => {
+                self.successor = Successor::None;
+                self.releases.mark_unchanged();
+                self.state = State::Quarantined;
+            }
+            (Verdict::Replace(pause), _) => match self.successor.take_ready() {
+                Some(live) => self.promote(live).await,
+                None if self.successor.is_none() => self.make_successor(pause),
+                None => {}
+            },
+        }
+    }
+
+    pub(super) fn quarantine(&self, module: &str, fault: &Fault) {
+        let why = fault.trouble.what.as_str();
+        // What a client alone has seen counts in its own session alone.
+        let everywhere =
+            fault.witnessed && self.context.history.quarantined_in_session(module, why);
+        tracing::error!(
+            session = self.id,
+            module,
+            everywhere,
+            "quarantined: it failed too often; `coldshoectl module release {module}` lifts that"
+        );
+    }
+
+    pub(super) async fn stand_in(&self) -> Option<Brief> {
+        if self.stands_in {
+            return None;
+        }
+        let name = stand_in(&self.context, &self.brief.request)?;
+        let request = self.brief.request.clone();
+        let memory = Arc::clone(&self.brief.memory);
+        let found = Brief::find(self.id, &self.context, request, &name, memory, &self.permit).await;
+        found
+            .inspect_err(|trouble| tracing::error!(session = self.id, "no stand-in: {trouble}"))
+            .ok()
+    }
+
+    pub(super) async fn made(&mut self, live: Box<Live>) {
+        match &self.state {
+            State::Loading | State::Replacing(_) => self.promote(live).await,
+            _ => {
+                self.lost_standbys = 0;
+                tracing::debug!(
+                    session = self.id,
+                    worker = live.worker.pid(),
+                    "standby ready"
+                );
+                self.successor = Successor::Ready(live);
+            }
+        }
+    }
+
+    pub(super) async fn not_made(&mut self, refusal: Refusal) {
+        match &self.state {
+            State::Loading => {
+                let (Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) = refusal;
+                tracing::warn!(session = self.id, "{trouble}");
+                self.state = State::Closed;
+                let serial = self.client.serial;
+                self.client.outbox.send(Reply::trouble(serial, trouble));
+            }
+            State::Replacing(_) => {
+                let fault = match refusal {
+                    Refusal::Fault(fault) => fault,
+                    Refusal::Verb(trouble) => Fault::refused(trouble),
+                };
+                self.failed_again(fault).await;
+            }
+            _ => {
+                let (Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) = refusal;
+                tracing::warn!(session = self.id, "no standby: {trouble}");
+                self.next_standby();
+            }
+        }
+    }
+
+    /// A worker failed on its way to duty: another fault, of which the pipeline knows already.
+    pub(super) async fn failed_again(&mut self, fault: Fault) {
+        self.faults = self.faults.saturating_add(1);
+        let generation = self.generation;
+        let whose = Whose {
+            session: self.id,
+            camera: &self.brief.request.camera,
+            module: &self.brief.module.name,
+            generation,
+            frame: 0,
+        };
+        let number = self.context.history.fault(whose, &fault);
+        tracing::error!(
+            session = self.id,
+            fault = number,
+            reason = name_of(fault.reason),
+            module = self.brief.module.name,
+            generation,
+            "{}",
+            fault.trouble
+        );
+        // Boxed: promoting may fail again, and that leads here.
+        Box::pin(self.go_on(fault, generation, 0)).await;
+    }
+
+    pub(super) async fn standby_lost(&mut self, fault: &Fault) {
+        tracing::warn!(session = self.id, "standby lost: {}", fault.trouble);
+        if let Some(live) = self.successor.take_ready() {
+            live.end().await;
+        }
+        self.next_standby();
+    }
+
+    /// Another standby, later the more of them were lost.
+    pub(super) fn next_standby(&mut self) {
+        let patience = self.context.config.patience;
+        let pause = patience.first_pause * (1 << self.lost_standbys.min(10));
+        self.lost_standbys = self.lost_standbys.saturating_add(1);
+        if self.wants_standby() {
+            self.make_successor(pause.min(patience.longest_pause));
+        }
+    }
+
+    /// Puts a worker on duty, brought to where the pipeline is.
+    pub(super) async fn promote(&mut self, mut live: Box<Live>) {
+        if let Stage::Streaming(_) = self.stage {
+            match live.start(self.states.next()).await {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    tracing::warn!(session = self.id, why, "the module went without its state");
+                    self.states.refused();
+                }
+                Err(refusal) => {
+                    let restored = live.restored;
+                    live.end().await;
+                    self.states.after(restored, 0, Vec::new());
+                    let fault = match refusal {
+                        Refusal::Fault(fault) => fault,
+                        Refusal::Verb(trouble) => Fault::refused(trouble),
+                    };
+                    return match self.state {
+                        State::Loading => self.not_opened(fault.trouble),
+                        _ => self.failed_again(fault).await,
+                    };
+                }
+            }
+        }
+        match &self.state {
+            State::Loading => match self.opened(&live) {
+                Ok(reply) => {
+                    let (module, camera) = (&live.module.name, &self.brief.request.camera);
+                    let worker = live.worker.pid();
+                    tracing::info!(session = self.id, module, camera, worker, "session opened");
+                    self.client.outbox.send(reply.to(self.client.serial));
+                }
+                // A session that its client never hears of would have no end.
+                Err(trouble) => {
+                    live.end().await;
+                    return self.not_opened(trouble);
+                }
+            },
+            State::Replacing(gap) => {
+                let after = gap.since.elapsed();
+                let reply = self.replaced(&live, after);
+                self.client.outbox.send(reply);
+                self.context.history.recovered(gap.fault, after);
+                let recovery_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(
+                    session = self.id,
+                    fault = gap.fault,
+                    generation = live.generation,
+                    worker = live.worker.pid(),
+                    recovery_us,
+                    "worker replaced"
+                );
+            }
+            _ => {}
+        }
+        self.state = State::Running(live);
+        if self.wants_standby() && self.successor.is_none() {
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    pub(super) fn not_opened(&mut self, trouble: Trouble) {
+        tracing::error!(session = self.id, "{trouble}");
+        self.state = State::Closed;
+        let serial = self.client.serial;
+        self.client.outbox.send(Reply::trouble(serial, trouble));
+    }
+
+    /// Its module may be used again.
+    pub(super) fn released(&mut self) {
+        if self.context.history.admit(&self.brief.module.name).is_ok() {
+            let whose = Whose {
+                session: self.id,
+                camera: &self.brief.request.camera,
+                module: &self.brief.module.name,
+                generation: self.generation,
+                frame: 0,
+            };
+            tracing::info!(session = whose.session, module = whose.module, "released");
+            self.state = State::Replacing(Gap {
+                since: Instant::now(),
+                fault: 0,
+            });
+            self.make_successor(Duration::ZERO);
+        }
+    }
+
+    pub(super) fn opened(&self, live: &Live) -> Result<Reply, Trouble> {
+        let opened = SessionOpened {
+            session: self.id,
+            generation: live.generation,
+            module: Some(live.module.clone()),
+            confinement: Some(live.confinement.clone()),
+            worker_pid: live.worker.pid().unsigned_abs(),
+            wake: live.wake.into(),
+            token: self.token.to_vec(),
+            standby: self.wants_standby(),
+        };
+        let reply = Reply::new(
+            0,
+            opened,
+            live.fds().map_err(|error| no_descriptor(&error))?,
+        );
+        reply.check().map(|()| reply)
+    }
+
+    pub(super) fn replaced(&self, live: &Live, after: Duration) -> Reply {
+        let replaced = WorkerReplaced {
+            session: self.id,
+            generation: live.generation,
+            worker_pid: live.worker.pid().unsigned_abs(),
+            module: Some(live.module.clone()),
+            confinement: Some(live.confinement.clone()),
+            wake: live.wake.into(),
+            recovery_us: u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+        };
+        match live.fds() {
+            Ok(fds) => Reply::new(0, replaced, fds),
+            Err(error) => Reply::trouble(0, no_descriptor(&error)),
+        }
+    }
+}

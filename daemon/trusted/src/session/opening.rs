@@ -1,0 +1,175 @@
+//! How a session begins: asked for, resumed, or taken over from another daemon.
+
+use super::*;
+
+/// What is known of a session before its first worker is there.
+pub(super) struct Prepared {
+    pub(super) brief: Arc<Brief>,
+    /// Another module works in place of the one that was asked for.
+    pub(super) stands_in: bool,
+    pub(super) stage: Stage,
+    pub(super) states: States,
+    pub(super) generation: u32,
+}
+
+pub(super) async fn prepare(
+    context: &Arc<Context>,
+    id: u64,
+    mut request: OpenSession,
+    mut fds: Vec<OwnedFd>,
+    permit: &Permit,
+) -> Result<Prepared, Trouble> {
+    context.jailer.admit()?;
+    let resume = request.resume.take();
+    let last_replies = resume.is_some().then(|| fds.pop()).flatten();
+    let memory = Arc::new(Memory::new(&request, fds)?);
+    let asked = request.module.clone();
+    let (name, stands_in) = match context.history.admit(&asked) {
+        Ok(()) => (asked, false),
+        Err(trouble) => (stand_in(context, &request).ok_or(trouble)?, true),
+    };
+    // What another module saved is of no use, and neither is what cannot be read.
+    let custody = last_replies
+        .filter(|_| !stands_in)
+        .and_then(|fd| coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok());
+    let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
+    let brief = Brief::find(id, context, request, &name, memory, permit).await?;
+    let (stage, generation) = match resume {
+        None => (Stage::Opened, 0),
+        Some(resume) => {
+            let stage = match resume.sensor {
+                None => Stage::Opened,
+                Some(sensor) if resume.started => Stage::Streaming(sensor),
+                Some(sensor) => Stage::Configured(sensor),
+            };
+            (stage, resume.generation)
+        }
+    };
+    Ok(Prepared {
+        brief: Arc::new(brief),
+        stands_in,
+        stage,
+        states,
+        generation,
+    })
+}
+
+/// The module that takes over from the one that a session was opened with, if there is one that may.
+pub(super) fn stand_in(context: &Context, request: &OpenSession) -> Option<String> {
+    let name = context.config.fallback_for(&request.camera)?;
+    let other = name != request.module && context.history.admit(name).is_ok();
+    other.then(|| name.to_owned())
+}
+
+impl Session {
+    /// One without a worker, or one on its way.
+    pub(super) fn unmade(
+        context: Arc<Context>,
+        prepared: Prepared,
+        client: Client,
+        permit: Permit,
+    ) -> Self {
+        let Prepared {
+            brief,
+            stands_in,
+            stage,
+            states,
+            generation,
+        } = prepared;
+        let token: Token = rand::random();
+        let (taking, comers) = mpsc::channel(1);
+        let info = SessionInfo {
+            session: brief.id,
+            module: brief.request.module.clone(),
+            camera: brief.request.camera.clone(),
+            state: SessionState::Loading.into(),
+            ..SessionInfo::default()
+        };
+        Self {
+            id: brief.id,
+            place: context.roster.enter(info, token, taking),
+            releases: context.history.releases(),
+            supervision: Supervision::new(context.config.patience),
+            context,
+            client,
+            comers,
+            permit,
+            token,
+            brief,
+            stands_in,
+            state: State::Loading,
+            stage,
+            successor: Successor::None,
+            generation,
+            states,
+            faults: 0,
+            lost_standbys: 0,
+            stored: Stored::default(),
+        }
+    }
+
+    pub(super) fn adopted(context: Arc<Context>, adopted: Adopted, client: Client) -> Self {
+        let Adopted {
+            brief,
+            live,
+            kept,
+            version,
+            permit,
+            ..
+        } = adopted;
+        let stage = match (kept.sensor.clone(), kept.streaming) {
+            (None, _) => Stage::Opened,
+            (Some(sensor), false) => Stage::Configured(sensor),
+            (Some(sensor), true) => Stage::Streaming(sensor),
+        };
+        let prepared = Prepared {
+            stands_in: kept.stands_in,
+            stage,
+            states: States::of(kept.states.clone()),
+            generation: kept.generation,
+            brief,
+        };
+        let mut session = Self::unmade(context, prepared, client, Arc::new(permit));
+        // Whoever resumes it has the token of old.
+        if let Ok(token) = kept.token.as_slice().try_into() {
+            session.token = token;
+            session.place.change_token(token);
+        }
+        session.faults = kept.faults;
+        session.stored = Stored {
+            version,
+            worker: live.as_ref().map_or(0, |live| live.generation),
+            last: None,
+        };
+        match live {
+            Some(live) => {
+                let worker = live.worker.pid();
+                tracing::info!(session = session.id, worker, "session adopted");
+                session.state = State::Running(Box::new(live));
+                if session.wants_standby() {
+                    session.make_successor(Duration::ZERO);
+                }
+            }
+            None => {
+                tracing::info!(session = session.id, "session adopted without a worker");
+                session.state = State::Replacing(Gap {
+                    since: Instant::now(),
+                    fault: 0,
+                });
+                session.make_successor(Duration::ZERO);
+            }
+        }
+        session
+    }
+
+    pub(super) fn new(
+        context: Arc<Context>,
+        prepared: Prepared,
+        client: Client,
+        permit: Permit,
+    ) -> Self {
+        let mut session = Self::unmade(context, prepared, client, permit);
+        session.make_successor(Duration::ZERO);
+        session
+    }
+}
