@@ -185,6 +185,8 @@ struct Session {
     states: States,
     supervision: Supervision,
     releases: watch::Receiver<u64>,
+    /// Serial of a request to resume the session that waits for a worker.
+    resuming: Option<u32>,
     faults: u32,
     /// Standbys in a row that did not last.
     lost_standbys: u32,
@@ -322,8 +324,20 @@ impl Session {
                 }
                 Err(trouble) => self.client.outbox.send(Reply::trouble(serial, trouble)),
             },
-            // It is told of the next worker when that is there.
-            _ => {}
+            State::Quarantined => {
+                let admitted = self.context.history.admit(&self.brief.module.name);
+                let trouble = admitted.err().unwrap_or_else(|| {
+                    Trouble::new(
+                        ErrorCode::ModuleQuarantined,
+                        format!("session {} has no worker", self.id),
+                        "its module failed too often",
+                        "see `coldshoectl list faults`, and `coldshoectl module release`",
+                    )
+                });
+                self.client.outbox.send(Reply::trouble(serial, trouble));
+            }
+            // It is answered with the next worker, when that is there.
+            _ => self.resuming = Some(serial),
         }
     }
 }

@@ -179,6 +179,26 @@ fn a_client_whose_connection_was_not_kept_finds_back_by_its_token() {
 }
 
 #[test]
+fn a_client_that_finds_back_to_a_session_without_a_worker_gets_the_next_one() {
+    let mut manager = Manager::start(Place::new(), &[]);
+    let mut session = running(manager.place(), "good");
+    run_frame(&mut session, 1);
+    manager.kill();
+    manager.lose(|name| name.ends_with(".client"));
+    pidfd_send_signal(session.worker_pidfd(), Signal::KILL).expect("our worker");
+    assert!(ends(session.worker_pidfd()));
+    manager.restart();
+    until(
+        "the session is resumed",
+        || session.health() == Health::Running,
+        std::thread::yield_now,
+    );
+    run_frame(&mut session, 2);
+    session.stop().expect("stopped");
+    session.close().expect("closed");
+}
+
+#[test]
 fn without_a_store_a_session_goes_on_with_the_next_daemon_and_another_worker() {
     let place = Place::new();
     let daemon = coldshoe_tests::Daemon::start(place);

@@ -260,7 +260,13 @@ impl Session {
             },
             State::Replacing(gap) => {
                 let after = gap.since.elapsed();
-                let reply = self.replaced(&live, after);
+                let reply = match self.resuming.take() {
+                    Some(serial) => match self.opened(&live) {
+                        Ok(reply) => reply.to(serial),
+                        Err(trouble) => Reply::trouble(serial, trouble),
+                    },
+                    None => self.replaced(&live, after),
+                };
                 self.client.outbox.send(reply);
                 self.context.history.recovered(gap.fault, after);
                 let recovery_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);

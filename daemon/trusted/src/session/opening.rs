@@ -102,6 +102,7 @@ impl Session {
             successor: Successor::None,
             generation,
             states,
+            resuming: None,
             faults: 0,
             lost_standbys: 0,
             stored: Stored::default(),
