@@ -25,13 +25,31 @@ pub(crate) struct Stream {
     /// Frames without parameters.
     pub(crate) without: u64,
     /// Frames that were waited for until the next one was due, though there was a processor.
-    pub(crate) late: u64,
+    pub(crate) late: Vec<Late>,
     /// Past the deadline, at most.
     pub(crate) worst: Duration,
     /// Frames whose exposure is not where that of the one before was.
     pub(crate) jumps: Vec<(u64, f64, f64)>,
     next: Instant,
     exposure_us: Option<f64>,
+}
+
+/// Where the time of a late frame went.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "printed")]
+pub(crate) struct Late {
+    pub(crate) begun: Instant,
+    pub(crate) over: Instant,
+    frame: u64,
+    submitting: Duration,
+    /// What was done while it was in flight.
+    meanwhile: Duration,
+    waiting: Duration,
+    /// Of all that, ready to run while others ran.
+    kept: Duration,
+    fresh: bool,
+    /// Workers had taken over before and after it.
+    replaced: [u64; 2],
 }
 
 /// A frame that is over.
@@ -49,7 +67,7 @@ impl Stream {
             frames: 0,
             fresh: 0,
             without: 0,
-            late: 0,
+            late: Vec::new(),
             worst: Duration::ZERO,
             jumps: Vec::new(),
             next: Instant::now(),
@@ -66,8 +84,11 @@ impl Stream {
         let mut stats = [0; 64];
         stats[0] = command;
         let (begun, kept) = (Instant::now(), run_delay());
+        let replaced = self.session.counters().replaced;
         let ticket = self.session.submit(&frame(self.frames, DEADLINE), &stats);
+        let submitted = Instant::now();
         meanwhile(&self.session);
+        let idle = Instant::now();
         let outcome = self.session.wait(ticket.expect("started"));
         let over = Instant::now();
         let fresh = outcome.is_fresh();
@@ -75,8 +96,21 @@ impl Stream {
             .answer()
             .and_then(|answer| answer.wanted.exposure_us);
         // Another program's turn is no fault of the session's.
-        let took = (over - begun).saturating_sub(run_delay() - kept);
-        self.late += u64::from(took >= PERIOD);
+        let kept = run_delay().saturating_sub(kept);
+        let took = (over - begun).saturating_sub(kept);
+        if took >= PERIOD {
+            self.late.push(Late {
+                begun,
+                over,
+                frame: self.frames,
+                submitting: submitted - begun,
+                meanwhile: idle - submitted,
+                waiting: over - idle,
+                kept,
+                fresh,
+                replaced: [replaced, self.session.counters().replaced],
+            });
+        }
         self.worst = self.worst.max(took.saturating_sub(DEADLINE));
         self.fresh += u64::from(fresh);
         self.without += u64::from(exposure_us.is_none());
