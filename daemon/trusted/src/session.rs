@@ -337,7 +337,9 @@ impl Session {
                 self.client.outbox.send(Reply::trouble(serial, trouble));
             }
             // It is answered with the next worker, when that is there.
-            _ => self.resuming = Some(serial),
+            State::Replacing(_) => self.resuming = Some(serial),
+            // Nobody has its token yet, or any more.
+            State::Loading | State::Closed => {}
         }
     }
 }

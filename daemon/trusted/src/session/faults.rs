@@ -41,39 +41,42 @@ impl Session {
     pub(super) async fn fail(&mut self, live: Box<Live>, fault: Fault) {
         let since = Instant::now();
         live.call_pipeline();
-        let Live {
-            generation, module, ..
-        } = &*live;
-        let (generation, name) = (*generation, module.name.clone());
-        let (frame, frames, restored) = (live.frame(), live.frames(), live.restored);
-        let file = live.brief.module.name.clone();
+        let (generation, restored) = (live.generation, live.restored);
+        let (frame, frames) = (live.frame(), live.frames());
         // It has ended before another one takes over.
         let saved = live.end().await;
         self.states.after(restored, frames, saved);
+        let fault_number = self.record(generation, frame, &fault);
+        self.state = State::Replacing(Gap {
+            since,
+            fault: fault_number,
+        });
+        self.go_on(fault, generation, frame).await;
+    }
+
+    /// Tells of a fault and remembers it; the answer names it.
+    fn record(&mut self, generation: u32, frame: u64, fault: &Fault) -> u64 {
         self.faults = self.faults.saturating_add(1);
+        let module = self.brief.module.name.as_str();
         let whose = Whose {
             session: self.id,
             camera: &self.brief.request.camera,
-            module: &file,
+            module,
             generation,
             frame,
         };
-        let number = self.context.history.fault(whose, &fault);
+        let number = self.context.history.fault(whose, fault);
         tracing::error!(
             session = self.id,
             fault = number,
             reason = name_of(fault.reason),
-            module = name,
+            module,
             generation,
             frame,
             "{}",
             fault.trouble
         );
-        self.state = State::Replacing(Gap {
-            since,
-            fault: number,
-        });
-        self.go_on(fault, generation, frame).await;
+        number
     }
 
     /// Decides what follows a fault, and does it.
@@ -157,10 +160,7 @@ impl Session {
         match &self.state {
             State::Loading => {
                 let (Refusal::Verb(trouble) | Refusal::Fault(Fault { trouble, .. })) = refusal;
-                tracing::warn!(session = self.id, "{trouble}");
-                self.state = State::Closed;
-                let serial = self.client.serial;
-                self.client.outbox.send(Reply::trouble(serial, trouble));
+                self.not_opened(trouble);
             }
             State::Replacing(_) => {
                 let fault = match refusal {
@@ -179,25 +179,8 @@ impl Session {
 
     /// A worker failed on its way to duty: another fault, of which the pipeline knows already.
     pub(super) async fn failed_again(&mut self, fault: Fault) {
-        self.faults = self.faults.saturating_add(1);
         let generation = self.generation;
-        let whose = Whose {
-            session: self.id,
-            camera: &self.brief.request.camera,
-            module: &self.brief.module.name,
-            generation,
-            frame: 0,
-        };
-        let number = self.context.history.fault(whose, &fault);
-        tracing::error!(
-            session = self.id,
-            fault = number,
-            reason = name_of(fault.reason),
-            module = self.brief.module.name,
-            generation,
-            "{}",
-            fault.trouble
-        );
+        self.record(generation, 0, &fault);
         // Boxed: promoting may fail again, and that leads here.
         Box::pin(self.go_on(fault, generation, 0)).await;
     }
@@ -288,7 +271,7 @@ impl Session {
     }
 
     pub(super) fn not_opened(&mut self, trouble: Trouble) {
-        tracing::error!(session = self.id, "{trouble}");
+        tracing::warn!(session = self.id, "{trouble}");
         self.state = State::Closed;
         let serial = self.client.serial;
         self.client.outbox.send(Reply::trouble(serial, trouble));
@@ -297,14 +280,8 @@ impl Session {
     /// Its module may be used again.
     pub(super) fn released(&mut self) {
         if self.context.history.admit(&self.brief.module.name).is_ok() {
-            let whose = Whose {
-                session: self.id,
-                camera: &self.brief.request.camera,
-                module: &self.brief.module.name,
-                generation: self.generation,
-                frame: 0,
-            };
-            tracing::info!(session = whose.session, module = whose.module, "released");
+            let module = &self.brief.module.name;
+            tracing::info!(session = self.id, module, "released");
             self.state = State::Replacing(Gap {
                 since: Instant::now(),
                 fault: 0,

@@ -1,6 +1,6 @@
 //! A worker, held by its pidfd: the number of a process can be reused, the descriptor cannot.
 
-use super::keeper::Kept;
+use super::kept::Kept;
 use super::reaper;
 use rustix::event::Timespec;
 use rustix::io::Errno;

@@ -4,6 +4,7 @@ mod child;
 mod features;
 mod inherited;
 mod keeper;
+mod kept;
 mod listener;
 mod maps;
 mod observe;

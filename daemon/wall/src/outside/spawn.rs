@@ -4,7 +4,7 @@
 //! process), so it must not be one of a pool that comes and goes.
 
 use super::child::Child;
-use super::keeper::{Kept, Reply};
+use super::kept::{Kept, Reply};
 use super::{reaper, start};
 use std::ffi::OsString;
 use std::io;
