@@ -31,9 +31,14 @@ pub struct coldshoe_counters {
     pub faults: u64,
     /// Workers that took over.
     pub replaced: u64,
+    /// Blocks of parameters that the contract of the format does not allow.
+    pub refused_blocks: u64,
+    /// Sensor or lens requests that were granted otherwise: beyond the sensor's limits, or faster than
+    /// the contract allows.
+    pub clamped_requests: u64,
 }
 
-// SAFETY: eleven words, the first its size, and any bytes are a number.
+// SAFETY: thirteen words, the first its size, and any bytes are a number.
 unsafe impl Record for coldshoe_counters {}
 
 impl From<Counters> for coldshoe_counters {
@@ -50,6 +55,8 @@ impl From<Counters> for coldshoe_counters {
             refused_requests: counters.refused_requests,
             faults: counters.faults,
             replaced: counters.replaced,
+            refused_blocks: counters.refused_blocks,
+            clamped_requests: counters.clamped_requests,
         }
     }
 }

@@ -111,7 +111,10 @@ fn of_session(error: &Error) -> coldshoe_status {
     match error {
         Error::Unreachable { .. } | Error::NoSocket => COLDSHOE_ERROR_UNREACHABLE,
         Error::Refused(trouble) => of_daemon(trouble.code),
-        Error::Geometry(_) | Error::Send(SendError::Encode(_)) => COLDSHOE_ERROR_ARGUMENT,
+        Error::Geometry(_)
+        | Error::Contract(_)
+        | Error::Sensor(_)
+        | Error::Send(SendError::Encode(_)) => COLDSHOE_ERROR_ARGUMENT,
         Error::Segment(_) | Error::Watch(_) => COLDSHOE_ERROR_RESOURCES,
         Error::Send(_) | Error::Recv(_) | Error::Unexpected(..) => COLDSHOE_ERROR_CONNECTION,
         Error::Late(..) => COLDSHOE_ERROR_TIMEOUT,

@@ -60,6 +60,14 @@ pub struct coldshoe_sensor {
     pub min_frame_duration_us: f64,
     /// Longest frame duration in microseconds.
     pub max_frame_duration_us: f64,
+    /// Lens position furthest away, in dioptres; 0 is infinity.
+    pub min_lens_position: f64,
+    /// Nearest lens position, in dioptres; 0: no lens that moves.
+    pub max_lens_position: f64,
+    /// Lines that a frame is longer than its exposure, at least.
+    pub exposure_margin_lines: u32,
+    /// 0
+    pub reserved: u32,
 }
 
 // SAFETY: the first field is its size, the four-byte ones are paired, and any bytes are a number or
@@ -89,6 +97,9 @@ impl coldshoe_sensor {
             black_level: self.black_level,
             min_frame_duration_us: self.min_frame_duration_us,
             max_frame_duration_us: self.max_frame_duration_us,
+            min_lens_position: self.min_lens_position,
+            max_lens_position: self.max_lens_position,
+            exposure_margin_lines: self.exposure_margin_lines,
         })
     }
 }

@@ -78,6 +78,9 @@ pub struct coldshoe_open {
     pub standby: u32,
     /// 0
     pub reserved: u32,
+    /// What the parameters may say, where that is not built in: the text of a contract, in TOML. NULL:
+    /// that of `params_format`.
+    pub contract: *const c_char,
 }
 
 // SAFETY: the first field is its size, the four-byte ones are paired, and any bytes are a number or
@@ -297,6 +300,7 @@ impl coldshoe_open {
                 stats_capacity: or(self.stats_capacity, usual.stats_capacity),
                 params_capacity: or(self.params_capacity, usual.params_capacity),
                 standby: self.standby != 0,
+                contract: text::optional(self.contract, "open.contract")?.map(str::to_owned),
                 isp_capabilities: match self.isp_capabilities {
                     0 => usual.isp_capabilities,
                     some => some,

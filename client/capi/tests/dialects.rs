@@ -88,6 +88,7 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             buffers,
             standby,
             reserved,
+            contract,
         }
     );
     laid_out!(
@@ -129,6 +130,10 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             black_level,
             min_frame_duration_us,
             max_frame_duration_us,
+            min_lens_position,
+            max_lens_position,
+            exposure_margin_lines,
+            reserved,
         }
     );
     laid_out!(
@@ -234,6 +239,8 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             refused_requests,
             faults,
             replaced,
+            refused_blocks,
+            clamped_requests,
         }
     );
     compile(DIALECTS[1], &source, &[]);

@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use coldshoe_contract::{Contract, ContractError, TraceError};
 
+use crate::daemon::{self, Daemon};
 use crate::file::{self, Unread};
 use crate::words::{print, width};
 
@@ -32,8 +32,8 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Which format
-    #[arg(value_parser = formats())]
+    /// Which format: its name, or a file with a contract
+    #[arg(value_parser = known)]
     format: String,
     /// Prints JSON
     #[arg(long)]
@@ -43,8 +43,8 @@ pub(crate) struct Show {
 /// Ends with 1 if anything is refused.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// Which format
-    #[arg(value_parser = formats())]
+    /// Which format: its name, or a file with a contract
+    #[arg(value_parser = known)]
     format: String,
     /// The buffer as it would go to the pipeline: its header, and the blocks
     file: PathBuf,
@@ -56,16 +56,25 @@ pub(crate) struct Check {
     json: bool,
 }
 
-/// A trace is one buffer after the other, each behind its length: four bytes, little-endian. Ends
-/// with 1 if anything in it is outside the contract.
+/// A trace is one buffer after the other, each behind its length: four bytes, little-endian. Of a
+/// session it is recorded now, while its frames flow. Ends with 1 if anything in it is outside the
+/// contract.
 #[derive(Args)]
 pub(crate) struct Audit {
-    /// Which format [default: the one that accepts most of the trace]
-    #[arg(long, value_parser = formats())]
+    /// Which format: its name, or a file with a contract [default: the session's, or the one that accepts
+    /// most of the trace]
+    #[arg(long, value_parser = known)]
     format: Option<String>,
-    /// The file with the buffers
+    /// The number of a session, or the file with the buffers
+    #[arg(value_name = "SESSION|TRACE")]
     trace: PathBuf,
-    /// The blocks that the hardware has, a bit each, as in 0x1f [default: all]
+    /// Frames of a session that are recorded
+    #[arg(long, value_name = "N", default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    frames: u32,
+    #[command(flatten)]
+    daemon: Daemon,
+    /// The blocks that the hardware has, a bit each, as in 0x1f [default: the session's, or all]
     #[arg(long, value_name = "MASK", value_parser = mask)]
     capabilities: Option<u64>,
     /// Prints JSON
@@ -73,8 +82,30 @@ pub(crate) struct Audit {
     json: bool,
 }
 
-fn formats() -> PossibleValuesParser {
-    PossibleValuesParser::new(Contract::BUILTIN.map(|(name, _)| name))
+fn known(text: &str) -> Result<String, String> {
+    let names = Contract::BUILTIN.map(|(name, _)| name);
+    match names.contains(&text) || is_file(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "built in are: {}; or name a .toml file",
+            names.join(", ")
+        )),
+    }
+}
+
+fn is_file(text: &str) -> bool {
+    text.contains('/') || text.ends_with(".toml")
+}
+
+fn contract(name: &str) -> Result<Contract, Error> {
+    if !is_file(name) {
+        return Ok(Contract::builtin(name)?);
+    }
+    let text = String::from_utf8(read(Path::new(name))?).map_err(|_| Error::Unreadable {
+        path: name.into(),
+        why: "it is not text".to_owned(),
+    })?;
+    Ok(Contract::parse(name, &text)?)
 }
 
 fn mask(text: &str) -> Result<u64, String> {
@@ -89,8 +120,10 @@ fn mask(text: &str) -> Result<u64, String> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// A contract that is built in is broken.
-    #[error("the contract is not known\n  why: {0}\n  try: another build of coldshoectl")]
+    /// A contract cannot be used.
+    #[error(
+        "the contract is not known\n  why: {0}\n  try: the name of one that is built in, or the file of one that is whole"
+    )]
     Contract(#[from] ContractError),
     /// The file is not there.
     #[error("there is no {}\n  why: {source}\n  try: name the file with the dump", path.display())]
@@ -113,6 +146,14 @@ pub(crate) enum Error {
     /// A trace of nothing.
     #[error("{} has no buffer\n  why: it is empty\n  try: record while frames flow", path.display())]
     Empty { path: PathBuf },
+    /// The daemon does not tell.
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
+    /// A session of which nothing came.
+    #[error(
+        "session {0} sent no parameters\n  why: no frame of it was answered with any\n  try: again while frames flow"
+    )]
+    Silent(u64),
     /// The words do not go out.
     #[error("the result cannot be printed\n  why: {0}\n  try: send standard output elsewhere")]
     Print(#[from] io::Error),
@@ -126,6 +167,7 @@ impl Error {
             | Self::NoTrace { .. }
             | Self::NoFormat { .. }
             | Self::Empty { .. } => 2,
+            Self::Daemon(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -135,24 +177,28 @@ impl Error {
 pub(crate) fn run(verb: &Verb) -> Result<ExitCode, Error> {
     let (text, good) = match verb {
         Verb::Show(options) => {
-            let contract = Contract::builtin(&options.format)?;
+            let contract = contract(&options.format)?;
             (output(options.json, &show::Shown::new(&contract))?, true)
         }
         Verb::Check(options) => {
-            let contract = Contract::builtin(&options.format)?;
+            let contract = contract(&options.format)?;
             let bytes = read(&options.file)?;
             let mask = options.capabilities.unwrap_or(u64::MAX);
             let checked = check::Checked::new(&contract, &bytes, mask);
             (output(options.json, &checked)?, checked.good())
         }
         Verb::Audit(options) => {
-            let bytes = read(&options.trace)?;
+            let audit::Recorded {
+                bytes,
+                format,
+                capabilities,
+            } = audit::recorded(options)?;
             let buffers = audit::buffers(&options.trace, &bytes)?;
-            let contract = match &options.format {
-                Some(format) => Contract::builtin(format)?,
+            let contract = match options.format.clone().or(format) {
+                Some(format) => contract(&format)?,
                 None => audit::likely(&options.trace, &buffers)?,
             };
-            let mask = options.capabilities.unwrap_or(u64::MAX);
+            let mask = options.capabilities.unwrap_or(capabilities);
             let audited = audit::Audited::new(&contract, &buffers, mask);
             (output(options.json, &audited)?, audited.good())
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
-use coldshoe::{FaultReason, FaultRecord, Quarantined, SessionInfo, SessionState};
+use coldshoe::{Class, FaultRecord, Quarantined, SessionInfo, SessionState};
 use serde::Serialize;
 
 use crate::daemon::{Daemon, Error};
@@ -87,6 +87,69 @@ struct Session {
     worker: u32,
     standby: bool,
     faults: u32,
+    statistics: Option<Statistics>,
+}
+
+/// What its pipeline has counted.
+#[derive(Serialize)]
+struct Statistics {
+    fresh: u64,
+    missed: u64,
+    late: u64,
+    skipped: u64,
+    module_errors: u64,
+    rejected: u64,
+    refused_blocks: u64,
+    refused_requests: u64,
+    clamped_requests: u64,
+    latency_us: Latency,
+    refusals: Vec<Refusals>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    p50: u64,
+    p95: u64,
+    p99: u64,
+    max: u64,
+}
+
+/// Blocks that were refused.
+#[derive(Serialize)]
+struct Refusals {
+    r#type: u32,
+    reason: &'static str,
+    count: u32,
+}
+
+impl Statistics {
+    fn of(told: &coldshoe::Statistics) -> Self {
+        let refusals = told.refusals.iter().map(|refusal| Refusals {
+            r#type: refusal.r#type,
+            reason: Class::ALL
+                .get(refusal.reason as usize)
+                .map_or("unknown", |class| class.name()),
+            count: refusal.count,
+        });
+        Self {
+            fresh: told.fresh,
+            missed: told.missed,
+            late: told.late,
+            skipped: told.skipped,
+            module_errors: told.module_errors,
+            rejected: told.rejected,
+            refused_blocks: told.refused_blocks,
+            refused_requests: told.refused_requests,
+            clamped_requests: told.clamped_requests,
+            latency_us: Latency {
+                p50: told.latency_p50_us,
+                p95: told.latency_p95_us,
+                p99: told.latency_p99_us,
+                max: told.latency_max_us,
+            },
+            refusals: refusals.collect(),
+        }
+    }
 }
 
 impl Session {
@@ -109,19 +172,28 @@ impl Session {
             worker: info.worker_pid,
             standby: info.standby,
             faults: info.faults,
+            statistics: info.statistics.as_ref().map(Statistics::of),
         }
     }
 }
 
 impl Row for Session {
     const HEAD: &'static [&'static str] = &[
-        "SESSION", "CAMERA", "MODULE", "STATE", "WORKER", "STANDBY", "FAULTS",
+        "SESSION", "CAMERA", "MODULE", "STATE", "WORKER", "STANDBY", "FAULTS", "FRESH", "MISSED",
+        "REFUSED",
     ];
 
     fn cells(&self) -> Vec<String> {
         let module = match &self.stand_in {
             Some(other) => format!("{other} for {}", self.module),
             None => self.module.clone(),
+        };
+        let counted = |count: fn(&Statistics) -> u64| {
+            let statistics = self.statistics.as_ref();
+            statistics.map_or_else(
+                || "-".to_owned(),
+                |statistics| count(statistics).to_string(),
+            )
         };
         vec![
             self.session.to_string(),
@@ -131,6 +203,9 @@ impl Row for Session {
             self.worker.to_string(),
             if self.standby { "ready" } else { "-" }.to_owned(),
             self.faults.to_string(),
+            counted(|statistics| statistics.fresh),
+            counted(|statistics| statistics.missed),
+            counted(|statistics| statistics.refused_blocks),
         ]
     }
 }
@@ -160,16 +235,7 @@ impl Fault {
             camera: record.camera.clone(),
             module: record.module.clone(),
             generation: record.generation,
-            reason: match record.reason() {
-                FaultReason::Crash => "crash",
-                FaultReason::Exit => "exit",
-                FaultReason::Violation => "violation",
-                FaultReason::Deadline => "deadline",
-                FaultReason::Protocol => "protocol",
-                FaultReason::Load => "load",
-                FaultReason::Memory => "memory",
-                FaultReason::Unspecified => "unknown",
-            },
+            reason: record.reason().word(),
             frame: record.frame,
             what: record.what.clone(),
             why: record.why.clone(),

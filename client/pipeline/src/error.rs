@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::WhySkipped;
+use coldshoe_contract::ContractError;
 use coldshoe_control::{RecvError, SendError, Trouble};
 use coldshoe_frame::{GeometryError, SegmentError};
 
@@ -32,6 +33,16 @@ pub enum Error {
     /// The sizes that were asked for cannot be.
     #[error("the session's sizes are out of bounds\n  why: {0}\n  try: sizes within the limits")]
     Geometry(#[from] GeometryError),
+    /// The parameters' format has no contract.
+    #[error(
+        "nobody knows what parameters may say\n  why: {0}\n  try: a format with a contract, or give the session the text of one"
+    )]
+    Contract(#[from] ContractError),
+    /// The sensor cannot be as described.
+    #[error(
+        "the sensor cannot be as described\n  why: {0}\n  try: what its driver says of the mode"
+    )]
+    Sensor(String),
     /// A segment cannot be made or mapped.
     #[error("no shared memory for the session\n  why: {0}\n  try: free memory or descriptors")]
     Segment(#[from] SegmentError),

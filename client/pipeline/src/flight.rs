@@ -11,6 +11,8 @@ pub(crate) struct InFlight {
     pub(crate) frame: u64,
     pub(crate) deadline_ns: u64,
     pub(crate) given: Given,
+    /// When it was published.
+    pub(crate) begun_ns: u64,
 }
 
 /// Whom a frame was given to. Two workers that fail with it are enough: it may be what they fail at.
@@ -68,8 +70,15 @@ impl Flight {
     }
 
     /// The claimed frame has been published.
-    pub(crate) fn published(&mut self, frame: u64, deadline_ns: u64, given: Given) -> InFlight {
+    pub(crate) fn published(
+        &mut self,
+        frame: u64,
+        deadline_ns: u64,
+        given: Given,
+        begun_ns: u64,
+    ) -> InFlight {
         let flying = InFlight {
+            begun_ns,
             id: self.next,
             seq: self.next,
             frame,
@@ -205,12 +214,12 @@ mod tests {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
             assert!(flight.claim(0).is_some());
-            flight.published(frame, 100, Given::Once);
+            flight.published(frame, 100, Given::Once, 0);
         }
         assert_eq!(flight.claim(99), None);
         let (seq, held) = flight.claim(100).unwrap();
         assert!(seq == 3 && matches!(held, Slot::Flying(InFlight { seq: 1, .. })));
-        flight.published(2, 200, Given::Once);
+        flight.published(2, 200, Given::Once, 0);
         assert_eq!(flight.land(1), None);
         assert_eq!(flight.land(3).unwrap().frame, 2);
         assert_eq!(flight.land(3), None);
@@ -222,7 +231,7 @@ mod tests {
     fn what_was_told_is_told_once_and_its_deadline_comes_all_the_same() {
         let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, 100 + frame, Given::Once);
+            flight.published(frame, 100 + frame, Given::Once, 0);
         }
         let of = |seq| move |flying: &InFlight| flying.seq == seq;
         assert!(
@@ -240,7 +249,7 @@ mod tests {
         assert_eq!(flight.next_deadline(101), None);
         flight.land(1).unwrap();
         for frame in 2..5 {
-            flight.published(frame, 200, Given::Once);
+            flight.published(frame, 200, Given::Once, 0);
         }
         assert!(
             flight.tell(of(5)),
@@ -252,7 +261,7 @@ mod tests {
     fn renewed_frames_keep_their_ticket_and_their_slot_and_the_next_one_comes_after_them() {
         let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
         for frame in 0..3 {
-            flight.published(frame, 100 + frame, Given::Once);
+            flight.published(frame, 100 + frame, Given::Once, 0);
         }
         flight.give_up(2);
         let mut renewed = Vec::new();
@@ -266,7 +275,7 @@ mod tests {
         assert_eq!(flight.flying(1).unwrap().seq, 1);
         let (next, _) = flight.claim(101).unwrap();
         assert_eq!((next, flight.newest()), (8, 7));
-        flight.published(3, 200, Given::Once);
+        flight.published(3, 200, Given::Once, 0);
         renewed.clear();
         assert!(flight.renew(101, |old, new| renewed.push((old, new))));
         assert_eq!(renewed, [(8, 12)], "no frame is given to a third worker");
@@ -281,7 +290,7 @@ mod tests {
     fn what_was_given_up_is_free_and_remembered() {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, u64::MAX, Given::Once);
+            flight.published(frame, u64::MAX, Given::Once, 0);
         }
         assert_eq!(flight.give_up_all(), 2);
         assert_eq!(flight.give_up_all(), 0);

@@ -59,15 +59,18 @@
 //! that time is given to the next worker. [`Session::health`] tells how it does, [`Session::fault`] what
 //! happened last.
 //!
-//! Nothing that comes back is trusted: replies are copied into private memory first, then their
-//! length, framing and numbers are checked. What does not pass leaves the last good parameters in
-//! place.
+//! Nothing that comes back is trusted: replies are copied into private memory first, then held against
+//! the [`Contract`] of the parameter format. A block that it does not allow is left out and keeps its
+//! last good content; requests to sensor and lens are clamped to what the sensor can do and to how fast
+//! they may change. [`Session::refusals`] and [`Counters`] tell how often; a module that does not stop
+//! is given up.
 #![forbid(unsafe_code)]
 
 mod connection;
 mod error;
 mod fault;
 mod flight;
+mod guard;
 mod ladder;
 mod last;
 mod link;
@@ -82,9 +85,10 @@ mod takeover;
 mod wait;
 mod watch;
 
+pub use coldshoe_contract::{Class, Contract, ContractError, Tally};
 pub use coldshoe_control::client::{
     BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined, Sensor,
-    SessionInfo, SessionState,
+    SessionInfo, SessionState, Statistics,
 };
 pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
@@ -93,6 +97,6 @@ pub use fault::{Fault, Health};
 pub use moment::Moment;
 pub use open::{Open, default_socket};
 pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};
-pub use overview::Overview;
+pub use overview::{Overview, Tracing};
 pub use session::Session;
 pub use submit::{Frame, StatisticsGuard, Ticket};

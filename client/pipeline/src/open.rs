@@ -24,6 +24,9 @@ pub struct Open {
     pub stats_capacity: u32,
     /// Bytes of parameters a frame.
     pub params_capacity: u32,
+    /// What the parameters may say, where that is not built in: the text of a contract, in TOML. The
+    /// daemon must have one of the format, too.
+    pub contract: Option<String>,
     /// Bit n: the ISP has block type n.
     pub isp_capabilities: u64,
     /// Keep a second worker ready, where the daemon's profile allows it: then another one takes over
@@ -42,6 +45,7 @@ impl Default for Open {
             slots: 4,
             stats_capacity: 64 << 10,
             params_capacity: 16 << 10,
+            contract: None,
             isp_capabilities: u64::MAX,
             standby: false,
         }

@@ -9,10 +9,10 @@ use coldshoe_frame::{Metadata, Wanted};
 pub struct Answer<'a> {
     /// Number of the frame that it answers.
     pub frame: u64,
-    /// Parameter buffer: extensible blocks of the session's format. Empty until the module has
-    /// sent the first one.
+    /// Parameter buffer: those of the module's blocks that the contract allows. What is not there stays
+    /// as it was. Empty until the module has sent the first one.
     pub params: &'a [u8],
-    /// Sensor and lens requests.
+    /// Sensor and lens requests, as they are granted.
     pub wanted: Wanted,
     /// What the module says it found out.
     pub metadata: Metadata,
@@ -67,7 +67,7 @@ pub enum WhyHeld {
     ModuleError,
     /// The answer broke the frame protocol.
     Protocol,
-    /// The parameter buffer is malformed, or holds what its format does not know.
+    /// The parameter buffer is malformed, or its contract refuses it whole.
     Malformed,
     /// The worker has failed, and no other one answered before the deadline; see
     /// [`Session::fault`](crate::Session::fault).
@@ -126,10 +126,16 @@ pub struct Counters {
     pub spurious_wakes: u64,
     /// Frames that the module answered with an error.
     pub module_errors: u64,
-    /// Answers that broke the frame protocol or carried a malformed parameter buffer.
+    /// Answers that broke the frame protocol or carried a parameter buffer that was refused whole.
     pub rejected: u64,
+    /// Blocks that the contract does not allow; [`Session::refusals`](crate::Session::refusals) tells
+    /// which and why.
+    pub refused_blocks: u64,
     /// Sensor or lens requests that were no numbers an actuator can take.
     pub refused_requests: u64,
+    /// Sensor or lens requests that were granted otherwise: beyond the sensor's limits, or faster
+    /// than the contract allows.
+    pub clamped_requests: u64,
     /// Workers that failed.
     pub faults: u64,
     /// Workers that took over.

@@ -1,9 +1,10 @@
 //! What a daemon has to tell beyond one's own session.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use coldshoe_control::client::{
-    Body, FaultRecord, List, Listing, Quarantined, Release, SessionInfo, Topic,
+    Body, FaultRecord, List, Listing, Quarantined, Release, SessionInfo, Topic, Trace,
 };
 
 use crate::Error;
@@ -15,6 +16,18 @@ const MOST: usize = 4096;
 /// A connection for looking at a daemon, without a session.
 #[derive(Debug)]
 pub struct Overview(Connection);
+
+/// A trace that is being recorded.
+#[derive(Debug)]
+pub struct Tracing {
+    /// Format of the parameters.
+    pub params_format: String,
+    /// Bit n: the ISP has block type n.
+    pub isp_capabilities: u64,
+    /// Out of it comes one buffer after the other, each behind its length: four bytes, little-endian.
+    /// It ends with the last frame, or with the worker.
+    pub pipe: OwnedFd,
+}
 
 impl Overview {
     /// Connects to the daemon of a control socket.
@@ -46,6 +59,22 @@ impl Overview {
             Body::Done(_) => Ok(()),
             other => Err(Error::Unexpected("Release", other.kind())),
         }
+    }
+
+    /// The parameters of a session's next frames, as its worker sends them.
+    pub fn trace(&mut self, session: u64, frames: u32) -> Result<Tracing, Error> {
+        let (body, mut fds) = self.0.ask(Trace { session, frames }.into(), &[])?;
+        let Body::Tracing(tracing) = body else {
+            return Err(Error::Unexpected("Trace", body.kind()));
+        };
+        let pipe = fds
+            .pop()
+            .ok_or(Error::Unexpected("Trace", "no descriptor"))?;
+        Ok(Tracing {
+            params_format: tracing.params_format,
+            isp_capabilities: tracing.isp_capabilities,
+            pipe,
+        })
     }
 
     fn list<T>(

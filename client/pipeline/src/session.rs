@@ -4,17 +4,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use coldshoe_contract::{Contract, Tally};
 use coldshoe_control::client::{
     Body, Close, Configure, Confinement, ErrorCode, ModuleInfo, OpenSession, Sensor, Start, Stop,
     Wake,
 };
 use coldshoe_control::{RecvError, SendError, Trouble};
 use coldshoe_frame::{Buffer, Forward, Geometry, Replies, monotonic_ns};
-use coldshoe_isp::{FormatTable, soft};
 
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::flight::Flight;
+use crate::guard::{self, Guard};
 use crate::ladder::Ladder;
 use crate::last::LastGood;
 use crate::link::Link;
@@ -59,8 +60,7 @@ pub struct Session {
     /// With a worker that is awake when a frame comes it is worth while to be awake for the answer.
     pub(crate) patience: Option<Patience>,
     pub(crate) geometry: Geometry,
-    /// Blocks of the parameter format, where this library knows it.
-    pub(crate) format: Option<FormatTable<'static>>,
+    pub(crate) guard: Guard,
     pub(crate) forward: Forward,
     pub(crate) forward_fd: OwnedFd,
     pub(crate) return_fd: OwnedFd,
@@ -73,6 +73,8 @@ pub struct Session {
     pub(crate) incoming: Vec<u8>,
     pub(crate) last: LastGood,
     pub(crate) counters: Counters,
+    /// From submitting a frame to its outcome.
+    pub(crate) longest_ns: u64,
 }
 
 impl Session {
@@ -92,6 +94,7 @@ impl Session {
     /// sealed all the same, and can be given to another one.
     pub fn open_taking(open: &Open, buffers: &mut Vec<Buffer>) -> Result<Self, Error> {
         let geometry = Geometry::new(open.slots, open.stats_capacity, open.params_capacity)?;
+        let contract = Contract::of(&open.params_format, open.contract.as_deref())?;
         let socket = open.socket.clone().map_or_else(default_socket, Ok)?;
         let mut connection = Connection::open(&socket)?;
         let (forward, forward_fd) = Forward::create(geometry)?;
@@ -150,11 +153,12 @@ impl Session {
             buffers: std::mem::take(buffers),
             flight: Flight::new(&geometry),
             unrung: None,
-            format: (open.params_format == soft::FORMAT).then_some(soft::TABLE),
+            guard: Guard::new(contract, open.isp_capabilities, geometry.params_capacity()),
             started: false,
             incoming: vec![0; geometry.params_capacity()],
             last: LastGood::new(geometry.params_capacity()),
             counters: Counters::default(),
+            longest_ns: 0,
             geometry,
         })
     }
@@ -216,6 +220,16 @@ impl Session {
         self.counters
     }
 
+    /// What the module's parameters may say.
+    pub fn contract(&self) -> &Contract {
+        self.guard.contract()
+    }
+
+    /// Blocks that were refused so far, by type and reason.
+    pub fn refusals(&self) -> &Tally {
+        self.guard.tally()
+    }
+
     /// The last good answer, if there has been one.
     pub fn last(&self) -> Option<Answer<'_>> {
         self.last.answer()
@@ -224,6 +238,7 @@ impl Session {
     /// Tells the module about the sensor's mode. Not while started. What was answered for another
     /// mode is forgotten.
     pub fn configure(&mut self, sensor: &Sensor) -> Result<(), Error> {
+        let limits = guard::limits(sensor)?;
         self.last.forget();
         let sensor = Some(sensor.clone());
         let order = |session| Configure {
@@ -231,6 +246,7 @@ impl Session {
             sensor: sensor.clone(),
         };
         self.order(&order)?;
+        self.guard.configure(limits);
         self.sensor = sensor;
         Ok(())
     }
@@ -239,6 +255,7 @@ impl Session {
     pub fn start(&mut self) -> Result<(), Error> {
         self.order(&|session| Start { session })?;
         self.started = true;
+        self.guard.start();
         self.ladder.begin(monotonic_ns());
         Ok(())
     }

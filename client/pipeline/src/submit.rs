@@ -160,13 +160,15 @@ impl Session {
             applied: frame.applied,
             controls: frame.controls,
         };
+        self.guard.applied(&frame.applied);
+        let given = match self.duty {
+            Duty::Working => Given::Once,
+            Duty::Awaited | Duty::Over => Given::NotYet,
+        };
         let InFlight { seq, .. } = {
-            let given = match self.duty {
-                Duty::Working => Given::Once,
-                Duty::Awaited | Duty::Over => Given::NotYet,
-            };
-            let deadline_ns = frame.deadline.as_ns();
-            self.flight.published(frame.number, deadline_ns, given)
+            let deadline_ns = header.deadline_ns;
+            self.flight
+                .published(frame.number, deadline_ns, given, monotonic_ns())
         };
         let generation = self.replies.generation();
         self.forward

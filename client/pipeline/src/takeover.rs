@@ -221,6 +221,7 @@ impl Session {
             return Err(SegmentError::NotAMemfd);
         };
         self.replies = Replies::map(return_fd.as_fd(), self.geometry, next.generation)?;
+        self.guard.another_worker();
         self.return_fd = return_fd;
         self.worker_pidfd = worker_pidfd;
         self.worker_pid = next.pid;

@@ -2,33 +2,55 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use coldshoe_control::client::FaultReason;
-use coldshoe_frame::{SPURIOUS_WAKES, Status, Waited, Waiting, monotonic_ns};
-use coldshoe_isp::{Blocks, FormatTable};
+use coldshoe_contract::Class;
+use coldshoe_control::client::{Course, FaultReason};
+use coldshoe_frame::{Count, SPURIOUS_WAKES, Status, Waited, Waiting, monotonic_ns};
 
 use crate::flight::{Given, InFlight};
-use crate::outcome::{Outcome, WhyHeld};
+use crate::outcome::{Outcome, WhyHeld, WhySkipped};
 use crate::takeover::Duty;
 use crate::watch::Watch;
 use crate::{Error, Session, Ticket};
 
+/// How a frame ended.
+enum Landing {
+    Fresh,
+    Late,
+    Held(WhyHeld),
+    Skipped(WhySkipped),
+}
+
 impl Session {
     /// Waits for a frame's answer, at most to its deadline.
     pub fn wait(&mut self, ticket: Ticket) -> Outcome<'_> {
+        let landing = self.land(ticket);
+        self.account();
+        let last = self.last.answer();
+        match (landing, last) {
+            (Landing::Fresh, Some(answer)) => Outcome::Fresh(answer),
+            (Landing::Late, Some(answer)) => Outcome::Late(answer),
+            (Landing::Skipped(why), last) => Outcome::Skipped { why, last },
+            (Landing::Held(why), last) => Outcome::Held { why, last },
+            // An answer is there once it was accepted.
+            (Landing::Fresh | Landing::Late, None) => Outcome::Held {
+                why: WhyHeld::Protocol,
+                last: None,
+            },
+        }
+    }
+
+    fn land(&mut self, ticket: Ticket) -> Landing {
         self.ring();
         let id = match ticket.asked {
             Ok(id) if ticket.session == self.key => id,
-            Ok(_) => return self.held(WhyHeld::NotInFlight),
-            Err(why) => {
-                let last = self.last.answer();
-                return Outcome::Skipped { why, last };
-            }
+            Ok(_) => return Landing::Held(WhyHeld::NotInFlight),
+            Err(why) => return Landing::Skipped(why),
         };
         let mut was_there = true;
         let (flying, done) = loop {
             // Another worker that takes over gives it another number.
             let Some(flying) = self.flight.flying(id) else {
-                return self.held(WhyHeld::NotInFlight);
+                return Landing::Held(WhyHeld::NotInFlight);
             };
             match self.duty {
                 _ if flying.given == Given::Lost => break (flying, false),
@@ -50,6 +72,7 @@ impl Session {
             }
         };
         self.flight.land(id);
+        self.took(monotonic_ns().saturating_sub(flying.begun_ns));
         self.landed(was_there);
         if done {
             return self.accept(flying);
@@ -58,10 +81,41 @@ impl Session {
         self.flight.give_up(flying.seq);
         self.attend();
         if flying.given == Given::Lost || self.duty != Duty::Working {
-            return self.held(WhyHeld::Fault);
+            return Landing::Held(WhyHeld::Fault);
         }
         self.missed(flying.frame, FaultReason::Deadline);
-        self.held(WhyHeld::Deadline)
+        Landing::Held(WhyHeld::Deadline)
+    }
+
+    fn took(&mut self, ns: u64) {
+        self.longest_ns = self.longest_ns.max(ns);
+        self.forward.note_latency(ns);
+    }
+
+    /// Writes down where whoever asks the daemon finds it.
+    fn account(&mut self) {
+        let counters = self.counters;
+        let states = self.last.answer().map_or([0; 3], |answer| {
+            let found = answer.metadata;
+            [found.ae_state, found.awb_state, found.af_state].map(|state| state as u64)
+        });
+        for (count, value) in [
+            (Count::Fresh, counters.fresh),
+            (Count::Missed, counters.missed),
+            (Count::Late, counters.late),
+            (Count::Skipped, counters.skipped),
+            (Count::ModuleErrors, counters.module_errors),
+            (Count::Rejected, counters.rejected),
+            (Count::RefusedBlocks, counters.refused_blocks),
+            (Count::RefusedRequests, counters.refused_requests),
+            (Count::ClampedRequests, counters.clamped_requests),
+            (Count::Faults, counters.faults),
+            (Count::Replaced, counters.replaced),
+            (Count::LongestNs, self.longest_ns),
+            (Count::States, states[0] | states[1] << 8 | states[2] << 16),
+        ] {
+            self.forward.note(count, value);
+        }
     }
 
     /// Counts an answer that did not come or cannot be used, and speaks up when it is time.
@@ -224,54 +278,93 @@ impl Session {
         watch.alarm(tell, flight.next_deadline(now))
     }
 
-    fn accept(&mut self, flying: InFlight) -> Outcome<'_> {
+    fn accept(&mut self, flying: InFlight) -> Landing {
         let reply = match self.replies.take(flying.seq, &mut self.incoming) {
             Some(Ok(reply)) => reply,
             Some(Err(error)) => {
                 tracing::warn!(session = self.id, frame = flying.frame, %error, "reply rejected");
                 self.counters.rejected += 1;
                 self.missed(flying.frame, FaultReason::Protocol);
-                return self.held(WhyHeld::Protocol);
+                return Landing::Held(WhyHeld::Protocol);
             }
-            None => return self.held(WhyHeld::Deadline),
+            None => return Landing::Held(WhyHeld::Deadline),
         };
         if reply.status == Status::ModuleError {
             self.progressed(flying.frame);
             self.counters.module_errors += 1;
-            return self.held(WhyHeld::ModuleError);
+            return Landing::Held(WhyHeld::ModuleError);
         }
-        if reply.params_len > 0
-            && let Err(error) = check(&self.incoming[..reply.params_len], self.format)
-        {
-            tracing::warn!(
-                session = self.id,
-                frame = flying.frame,
-                error,
-                "parameters rejected"
-            );
+        let Some((params_len, refused)) = self.admit(flying.frame, reply.params_len) else {
             self.counters.rejected += 1;
             self.missed(flying.frame, FaultReason::Protocol);
-            return self.held(WhyHeld::Malformed);
-        }
-        self.progressed(flying.frame);
-        self.counters.refused_requests += u64::from(reply.refused.0);
-        self.last.replace(
-            flying.frame,
-            reply.reply,
-            &mut self.incoming,
-            reply.params_len,
-        );
-        let late = monotonic_ns() > flying.deadline_ns;
-        let counter = match late {
-            true => &mut self.counters.late,
-            false => &mut self.counters.fresh,
+            self.judge(true, flying.frame);
+            return Landing::Held(WhyHeld::Malformed);
         };
-        *counter += 1;
-        match self.last.answer() {
-            Some(answer) if late => Outcome::Late(answer),
-            Some(answer) => Outcome::Fresh(answer),
-            // It has just been put there.
-            None => self.held(WhyHeld::Protocol),
+        self.progressed(flying.frame);
+        let mut answer = reply.reply;
+        let grant = self.guard.grant(flying.frame, &answer.wanted);
+        answer.wanted = grant.wanted;
+        self.counters.refused_requests += u64::from(reply.refused.0) + grant.refused;
+        self.counters.clamped_requests += grant.clamped;
+        let violated = refused > 0 || reply.refused.0 > 0 || grant.violated;
+        self.judge(violated, flying.frame);
+        self.last
+            .replace(flying.frame, answer, self.guard.admitted(), params_len);
+        if monotonic_ns() > flying.deadline_ns {
+            self.counters.late += 1;
+            return Landing::Late;
+        }
+        self.counters.fresh += 1;
+        Landing::Fresh
+    }
+
+    /// Holds the first bytes of what came against the contract: how many passed, and how many blocks
+    /// did not; `None` if nothing did.
+    fn admit(&mut self, frame: u64, len: usize) -> Option<(usize, u32)> {
+        if len == 0 {
+            return Some((0, 0));
+        }
+        let admitted = self.guard.admit(&self.incoming[..len]);
+        let (whole, refused) = (admitted.err(), self.guard.report().refused());
+        if refused > 0 {
+            self.note_refusals(frame);
+        }
+        if let Some(error) = whole {
+            // A module that goes on like this is heard of again, but not in each frame.
+            if self.guard.tally().buffers().is_power_of_two() {
+                tracing::warn!(session = self.id, frame, %error, "parameters rejected");
+            }
+        }
+        Some((admitted.ok()?, refused))
+    }
+
+    fn note_refusals(&mut self, frame: u64) {
+        let Self {
+            guard,
+            forward,
+            counters,
+            ..
+        } = self;
+        counters.refused_blocks += u64::from(guard.report().refused());
+        for refusal in guard.report().refusals() {
+            let (kind, class) = (refusal.kind, refusal.reason.class());
+            forward.note_refusal(kind.into(), class as usize, refusal.times);
+            let so_far = match class {
+                Class::Unknown => guard.tally().unknown(),
+                class => guard.tally().count(kind, class),
+            };
+            if so_far.is_power_of_two() {
+                let why = guard.contract().why(refusal);
+                tracing::warn!(session = self.id, frame, so_far, why, "block refused");
+            }
+        }
+    }
+
+    /// Takes note of whether a frame kept to the contract, and speaks up when it was one too many.
+    fn judge(&mut self, violated: bool, frame: u64) {
+        if self.guard.judge(violated) {
+            let (generation, reason) = (self.generation, FaultReason::Contract);
+            self.report(generation, Course::Stalled, reason, frame);
         }
     }
 
@@ -279,19 +372,5 @@ impl Session {
         if let Some(course) = self.ladder.answered(monotonic_ns()) {
             self.report(self.generation, course, FaultReason::Unspecified, frame);
         }
-    }
-
-    fn held(&self, why: WhyHeld) -> Outcome<'_> {
-        let last = self.last.answer();
-        Outcome::Held { why, last }
-    }
-}
-
-/// Framing of any format; version, types and sizes of a known one.
-fn check(params: &[u8], format: Option<FormatTable<'_>>) -> Result<(), String> {
-    let blocks = Blocks::parse(params).map_err(|error| error.to_string())?;
-    match format {
-        Some(table) => table.check(&blocks).map_err(|error| error.to_string()),
-        None => Ok(()),
     }
 }

@@ -156,6 +156,8 @@ fn live(
         version: module.version.clone(),
         license: module.license.clone(),
         threads: false,
+        // What it declared was looked at when it was loaded.
+        blocks: 0,
     };
     if let Ok(log) = take("log") {
         tokio::spawn(module_log::pump(log, brief.module.name.clone()));

@@ -70,6 +70,8 @@ pub struct Config {
     pub installed_module_dirs: Vec<PathBuf>,
     /// Tuning directories, the first match counts.
     pub tuning_dirs: Vec<PathBuf>,
+    /// Directories with contracts of parameter formats that are not built in.
+    pub contract_dirs: Vec<PathBuf>,
     /// The worker program.
     pub worker: PathBuf,
     /// What workers may do.
@@ -121,6 +123,7 @@ impl Config {
             module_dirs: Vec::new(),
             installed_module_dirs: vec![prefix.join("lib/coldshoe/modules")],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
+            contract_dirs: Vec::new(),
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
             reserved_cpus: CpuList::default(),

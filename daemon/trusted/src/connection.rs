@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::channel::Channel;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
+use crate::trace;
 
 /// Answers that may wait for a client; one that reads none of them loses its connection.
 const OUTBOX: usize = 64;
@@ -324,12 +325,14 @@ impl Connection {
             }
             Body::List(client::List { topic, after }) => self.list(serial, topic, after),
             Body::Release(client::Release { module }) => self.release(serial, &module),
+            Body::Trace(client::Trace { session, frames }) => self.trace(serial, session, frames),
             other => self.outbox.send(Reply::trouble(
                 serial,
                 Trouble::new(
                     ErrorCode::BadState,
                     format!("{} is out of place", other.kind()),
-                    "a client sends OpenSession, Configure, Start, Stop, Report, Close, List and Release",
+                    "a client sends OpenSession, Configure, Start, Stop, Report, Close, List, Release and \
+                     Trace",
                     "install client library and daemon of the same release",
                 ),
             )),
@@ -408,6 +411,37 @@ impl Connection {
         tracing::info!(module, known, "released");
         let done = client::Done { session: 0 };
         self.outbox.send(Reply::new(serial, done, Vec::new()));
+    }
+
+    fn trace(&self, serial: u32, session: u64, frames: u32) {
+        let roster = &self.shared.context.roster;
+        let Some(source) = roster.source(session) else {
+            let trouble = Trouble::new(
+                ErrorCode::NoSuchSession,
+                format!("session {session} cannot be traced"),
+                "there is no such session, or it has no worker right now",
+                "`coldshoectl list sessions` shows those that there are",
+            );
+            return self.outbox.send(Reply::trouble(serial, trouble));
+        };
+        let tracing = client::Tracing {
+            params_format: source.params_format.clone(),
+            isp_capabilities: source.isp_capabilities,
+        };
+        self.outbox.send(
+            match trace::begin(Arc::clone(roster), session, source, frames) {
+                Ok(out_of) => Reply::new(serial, tracing, vec![out_of]),
+                Err(error) => Reply::trouble(
+                    serial,
+                    Trouble::new(
+                        ErrorCode::Internal,
+                        format!("session {session} cannot be traced"),
+                        error.to_string(),
+                        "close sessions, or try again",
+                    ),
+                ),
+            },
+        );
     }
 
     fn order(&mut self, session: u64, order: Order) {

@@ -40,6 +40,15 @@ impl Fault {
         }
     }
 
+    /// Its pipeline could not be told of a worker. That is not the module's doing.
+    pub(crate) fn untold(trouble: Trouble) -> Self {
+        Self {
+            reason: FaultReason::Load,
+            trouble,
+            witnessed: false,
+        }
+    }
+
     /// The pipeline says that no answers come.
     pub(crate) fn stalled(module: &str, frame: u64) -> Self {
         let fault = Self::new(
@@ -65,6 +74,24 @@ impl Fault {
                 "its pipeline has refused every answer up to frame {frame}; its worker was killed"
             ),
             "see the pipeline's log, and report this to the module's author",
+        );
+        Self {
+            witnessed: false,
+            ..fault
+        }
+    }
+
+    /// The pipeline says that the module keeps asking for what its contract does not allow.
+    pub(crate) fn outside_contract(module: &str, frame: u64) -> Self {
+        let fault = Self::new(
+            FaultReason::Contract,
+            format!("module {module:?} does not keep to its contract"),
+            format!(
+                "up to frame {frame} too many of its answers held what the contract of their format \
+                 does not allow; its worker was killed"
+            ),
+            "see the pipeline's log and `coldshoectl contract audit`, and report this to the module's \
+             author",
         );
         Self {
             witnessed: false,

@@ -62,20 +62,7 @@ enum Reason {
     Protocol,
     Load,
     Memory,
-}
-
-/// The name of a reason in logs and lists.
-pub(crate) fn name_of(reason: FaultReason) -> &'static str {
-    match reason {
-        FaultReason::Unspecified => "unknown",
-        FaultReason::Crash => "crash",
-        FaultReason::Exit => "exit",
-        FaultReason::Violation => "violation",
-        FaultReason::Deadline => "deadline",
-        FaultReason::Protocol => "protocol",
-        FaultReason::Load => "load",
-        FaultReason::Memory => "memory",
-    }
+    Contract,
 }
 
 impl From<FaultReason> for Reason {
@@ -89,6 +76,7 @@ impl From<FaultReason> for Reason {
             FaultReason::Protocol => Self::Protocol,
             FaultReason::Load => Self::Load,
             FaultReason::Memory => Self::Memory,
+            FaultReason::Contract => Self::Contract,
         }
     }
 }
@@ -104,6 +92,7 @@ impl From<Reason> for FaultReason {
             Reason::Protocol => Self::Protocol,
             Reason::Load => Self::Load,
             Reason::Memory => Self::Memory,
+            Reason::Contract => Self::Contract,
         }
     }
 }

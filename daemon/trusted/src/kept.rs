@@ -71,9 +71,9 @@ pub(crate) struct KeptWorker {
     pub(crate) module: Option<ModuleInfo>,
     #[prost(message, optional, tag = "4")]
     pub(crate) confinement: Option<Confinement>,
-    /// The newest frame when it started.
-    #[prost(uint32, tag = "5")]
-    pub(crate) since: u32,
+    /// The pipeline's number of the newest frame when it started.
+    #[prost(uint64, tag = "5")]
+    pub(crate) since: u64,
     #[prost(bool, tag = "6")]
     pub(crate) restored: bool,
 }

@@ -3,7 +3,7 @@
 //!
 //! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
 //! `session` owns one camera × module. Its `brief` is what its workers work on, found by `registry`
-//! and given its `tuning`; one of them is `live`, a `worker` with its return segment and its
+//! and given its `tuning`, for a format of the `contracts`; one of them is `live`, a `worker` with its return segment and its
 //! `report`, and a `successor` may stand by. `supervision` says what follows when one fails, `states`
 //! what the next goes on from, `history` remembers it, and the `roster` lists who is there. `jailer` knows what the kernel can do, `launch`
 //! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
@@ -22,6 +22,7 @@ mod cgroup;
 mod channel;
 mod config;
 mod connection;
+mod contracts;
 mod elf;
 mod fault;
 #[doc(hidden)]
@@ -49,6 +50,7 @@ mod states;
 mod store;
 mod successor;
 mod supervision;
+mod trace;
 mod trust;
 mod trust_file;
 mod tuning;
@@ -56,6 +58,7 @@ mod worker;
 
 pub use cgroup::cgroup_limits;
 pub use config::{Config, Fallback, Timeouts};
+pub use contracts::ContractsError;
 pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
 pub use profile_file::{ProfileFileError, profile};

@@ -9,9 +9,11 @@ use coldshoe_control::client::{self, Confinement, ErrorCode, ModuleInfo, Sensor}
 use coldshoe_control::worker;
 use coldshoe_frame::{Custody, Nudge, SegmentError, create_return};
 use coldshoe_jail::Wake;
+use tokio::time::{Interval, interval};
 
 use crate::brief::{Brief, bad_segment};
 use crate::cgroup::{Cgroup, Limits};
+use crate::fault::Fault;
 use crate::kept::KeptWorker;
 use crate::report::{self, Known};
 use crate::session::Context;
@@ -21,6 +23,8 @@ use crate::worker::{Job, Refusal, Worker};
 /// While frames flow a module's state is saved after so many: what a successor does not know is
 /// at most as old as that.
 const SAVE_EVERY: u32 = 4;
+/// What was saved is copied out so often, should its place be overwritten before a worker ends.
+const COPY_EVERY: Duration = Duration::from_millis(250);
 /// A pipeline that falls asleep right after it was called is called again, at growing intervals.
 const FIRST_CALL: Duration = Duration::from_micros(200);
 const CALLS: u32 = 7;
@@ -30,15 +34,19 @@ pub(crate) struct Live {
     pub(crate) brief: Arc<Brief>,
     pub(crate) generation: u32,
     pub(crate) worker: Worker,
-    pub(crate) replies: OwnedFd,
+    pub(crate) replies: Arc<OwnedFd>,
     custody: Arc<Custody>,
     pub(crate) module: ModuleInfo,
     pub(crate) confinement: Confinement,
     pub(crate) wake: client::Wake,
-    /// The newest frame when it started, by its number on the wire.
-    since: u32,
+    /// The pipeline's number of the newest frame when it started.
+    since: u64,
     /// It was given a state to go on from.
     pub(crate) restored: bool,
+    /// When what was saved is copied out, while frames flow.
+    copying: Option<Interval>,
+    /// What was copied last, the newest first.
+    copied: Vec<Vec<u8>>,
 }
 
 impl Live {
@@ -78,6 +86,12 @@ impl Live {
                 return Err(Refusal::Fault(fault));
             }
         };
+        let (name, format) = (&brief.module.name, &brief.request.params_format);
+        let blocks = worker.about().blocks;
+        if let Err(trouble) = context.contracts.admit(name, format, blocks) {
+            worker.end().await;
+            return Err(Refusal::Verb(trouble));
+        }
         let confinement = match confinement(context, &brief, &worker, replies.as_fd(), predictive) {
             Ok(confinement) => confinement,
             Err(trouble) => {
@@ -99,13 +113,15 @@ impl Live {
             brief,
             generation,
             worker,
-            replies,
+            replies: Arc::new(replies),
             custody: Arc::new(custody),
             module,
             confinement,
             wake,
             since: 0,
             restored: false,
+            copying: None,
+            copied: Vec::new(),
         })
     }
 
@@ -121,7 +137,7 @@ impl Live {
             brief,
             generation: kept.generation,
             worker,
-            replies,
+            replies: Arc::new(replies),
             custody: Arc::new(custody),
             module: kept.module.clone().unwrap_or_default(),
             confinement: kept.confinement.clone().unwrap_or_default(),
@@ -129,6 +145,8 @@ impl Live {
             wake: client::Wake::Sleep,
             since: kept.since,
             restored: kept.restored,
+            copying: Some(interval(COPY_EVERY)),
+            copied: Vec::new(),
         })
     }
 
@@ -177,7 +195,8 @@ impl Live {
 
     /// Starts the module, from a state if there is one. Returns why it goes without, if it does.
     pub(crate) async fn start(&mut self, state: Option<&[u8]>) -> Result<Option<String>, Refusal> {
-        self.since = self.worker.nudge().newest().seq;
+        self.since = self.frame();
+        self.copying = Some(interval(COPY_EVERY));
         self.restored = state.is_some();
         let state = state.map(<[u8]>::to_vec);
         let done = self
@@ -201,16 +220,44 @@ impl Live {
 
     /// Stops the module.
     pub(crate) async fn stop(&mut self) -> Result<(), Refusal> {
+        self.copying = None;
         self.worker
             .order(worker::Stop {}.into(), true)
             .await
             .map(drop)
     }
 
+    /// Why it is gone or must go. Meanwhile copies out what its module saves.
+    pub(crate) async fn fault(&mut self) -> Fault {
+        loop {
+            let copying = async {
+                match &mut self.copying {
+                    Some(copying) => copying.tick().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                fault = self.worker.fault() => return fault,
+                _ = copying => {}
+            }
+            let saved = self.custody.checkpoints();
+            if !saved.is_empty() {
+                self.copied = saved;
+            }
+        }
+    }
+
     /// Kills it, waits until it is gone, and tells what its module saved, the newest first.
     pub(crate) async fn end(self) -> Vec<Vec<u8>> {
         self.worker.end().await;
-        self.custody.checkpoints()
+        let mut saved = self.custody.checkpoints();
+        for copy in self.copied {
+            if !saved.contains(&copy) {
+                saved.push(copy);
+            }
+        }
+        saved
     }
 
     /// Sends the pipeline to its control socket, now and for some time.
@@ -223,9 +270,9 @@ impl Live {
         self.worker.nudge().newest().frame
     }
 
-    /// Frames that it was given since it started.
-    pub(crate) fn frames(&self) -> u32 {
-        self.worker.nudge().newest().seq.wrapping_sub(self.since)
+    /// Frames that it was given since it started. One that others had before counts as well.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frame().saturating_sub(self.since)
     }
 
     /// What a client gets: return segment, pidfd, bell.

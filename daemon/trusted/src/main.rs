@@ -40,6 +40,10 @@ struct Options {
     /// Directory with tuning files, MODULE/CAMERA.toml or MODULE/default.toml
     #[arg(long = "tuning-dir", value_name = "DIR")]
     tuning_dirs: Vec<PathBuf>,
+    /// Directory with contracts of parameter formats that are not built in, FORMAT.toml; may be given
+    /// several times
+    #[arg(long = "contract-dir", value_name = "DIR")]
+    contract_dirs: Vec<PathBuf>,
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
@@ -123,6 +127,7 @@ fn serve(options: Options, passed: Vec<(String, OwnedFd)>, log: Log) -> anyhow::
         config.state_dir = Some(dir);
     }
     config.module_dirs = options.module_dirs;
+    config.contract_dirs = options.contract_dirs;
     // Directories that were named go before those of the installation.
     config.tuning_dirs.splice(0..0, options.tuning_dirs);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coldshoe_control::client::{MAX_LISTED, SessionInfo, SessionState};
+use std::os::fd::{AsFd, OwnedFd};
+
+use coldshoe_control::client::{
+    MAX_LISTED, MAX_REFUSALS, RefusedBlocks, SessionInfo, SessionState, Statistics,
+};
+use coldshoe_frame::{Count, Ledger, Nudge};
 use tokio::sync::mpsc;
 
+use crate::brief::{Brief, Memory};
 use crate::session::Client;
 
 /// What proves that a session is one's own.
@@ -20,6 +26,24 @@ struct Entry {
     info: SessionInfo,
     token: Token,
     clients: mpsc::Sender<Client>,
+    memory: Arc<Memory>,
+    params_format: String,
+    isp_capabilities: u64,
+    /// What the pipeline counts, where it can be read.
+    nudge: Option<Nudge>,
+    /// The worker on duty: generation and return segment.
+    worker: Option<(u32, Arc<OwnedFd>)>,
+}
+
+/// Where the parameters of a session are.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) params_format: String,
+    pub(crate) isp_capabilities: u64,
+    /// Of the worker on duty.
+    pub(crate) generation: u32,
+    pub(crate) replies: Arc<OwnedFd>,
 }
 
 /// A session's place in the roster, left with its end.
@@ -36,12 +60,19 @@ impl Roster {
         info: SessionInfo,
         token: Token,
         clients: mpsc::Sender<Client>,
+        brief: &Brief,
     ) -> Place {
         let id = info.session;
+        let memory = Arc::clone(&brief.memory);
         let entry = Entry {
             info,
             token,
             clients,
+            nudge: Nudge::map(memory.forward.as_fd(), &memory.geometry).ok(),
+            memory,
+            params_format: brief.request.params_format.clone(),
+            isp_capabilities: brief.request.isp_capabilities,
+            worker: None,
         };
         self.lock().insert(id, entry);
         Place {
@@ -56,8 +87,35 @@ impl Roster {
         let later = sessions.range(id.saturating_add(1)..);
         later
             .take(MAX_LISTED)
-            .map(|(_, entry)| entry.info.clone())
+            .map(|(_, entry)| SessionInfo {
+                statistics: entry
+                    .nudge
+                    .as_ref()
+                    .map(|nudge| statistics(&nudge.ledger())),
+                ..entry.info.clone()
+            })
             .collect()
+    }
+
+    /// Where a session's parameters are; none without a worker.
+    pub(crate) fn source(&self, id: u64) -> Option<Source> {
+        let sessions = self.lock();
+        let entry = sessions.get(&id)?;
+        let (generation, replies) = entry.worker.as_ref()?;
+        Some(Source {
+            memory: Arc::clone(&entry.memory),
+            params_format: entry.params_format.clone(),
+            isp_capabilities: entry.isp_capabilities,
+            generation: *generation,
+            replies: Arc::clone(replies),
+        })
+    }
+
+    /// Whether a session has this worker on duty.
+    pub(crate) fn has(&self, id: u64, generation: u32) -> bool {
+        let sessions = self.lock();
+        let worker = sessions.get(&id).and_then(|entry| entry.worker.as_ref());
+        worker.is_some_and(|(own, _)| *own == generation)
     }
 
     /// How many sessions there are, and how many of them are not well.
@@ -91,6 +149,13 @@ impl Place {
         }
     }
 
+    /// Which worker is on duty by now.
+    pub(crate) fn on_duty(&self, worker: Option<(u32, &Arc<OwnedFd>)>) {
+        if let Some(entry) = self.roster.lock().get_mut(&self.id) {
+            entry.worker = worker.map(|(generation, replies)| (generation, Arc::clone(replies)));
+        }
+    }
+
     /// How the session does by now.
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionInfo)) {
         if let Some(entry) = self.roster.lock().get_mut(&self.id) {
@@ -102,5 +167,38 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.roster.lock().remove(&self.id);
+    }
+}
+
+fn statistics(ledger: &Ledger) -> Statistics {
+    let count = |count| ledger.count(count);
+    let us = |share| ledger.latency_ns(share) / 1000;
+    let states = count(Count::States);
+    let state = |place: u32| u32::from((states >> (8 * place)) as u8);
+    let refusals = ledger.refusals().take(MAX_REFUSALS);
+    Statistics {
+        fresh: count(Count::Fresh),
+        missed: count(Count::Missed),
+        late: count(Count::Late),
+        skipped: count(Count::Skipped),
+        module_errors: count(Count::ModuleErrors),
+        rejected: count(Count::Rejected),
+        refused_blocks: count(Count::RefusedBlocks),
+        refused_requests: count(Count::RefusedRequests),
+        clamped_requests: count(Count::ClampedRequests),
+        latency_p50_us: us(0.5),
+        latency_p95_us: us(0.95),
+        latency_p99_us: us(0.99),
+        latency_max_us: count(Count::LongestNs) / 1000,
+        ae_state: state(0),
+        awb_state: state(1),
+        af_state: state(2),
+        refusals: refusals
+            .map(|(kind, reason, count)| RefusedBlocks {
+                r#type: kind as u32,
+                reason: reason as u32,
+                count,
+            })
+            .collect(),
     }
 }

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::adopt::{self, Left};
 use crate::cgroup::Cgroups;
+use crate::contracts::{Contracts, ContractsError};
 use crate::history::History;
 use crate::jailer::Jailer;
 use crate::place::{Place, PlaceError};
@@ -79,6 +80,9 @@ pub enum ServeError {
         /// What is wrong with it.
         why: String,
     },
+    /// A contract cannot be used.
+    #[error(transparent)]
+    Contracts(#[from] ContractsError),
     /// Processors cannot be set aside.
     #[error("processors {0} cannot be set aside\n  why: {1}\n  try: name others in --reserve-cpus")]
     Reserve(CpuList, String),
@@ -201,6 +205,7 @@ impl Server {
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
         let context = Context {
+            contracts: Contracts::load(&config.contract_dirs)?,
             registry,
             history,
             roster: Arc::default(),

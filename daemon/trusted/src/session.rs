@@ -27,8 +27,9 @@ use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
 use crate::cgroup::Cgroups;
 use crate::connection::{Outbox, Reply};
+use crate::contracts::Contracts;
 use crate::fault::Fault;
-use crate::history::{History, Whose, name_of};
+use crate::history::{History, Whose};
 use crate::jailer::Jailer;
 use crate::kept::{Kept, KeptWorker};
 use crate::live::Live;
@@ -47,6 +48,7 @@ const SAVING: Duration = Duration::from_millis(50);
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
+    pub(crate) contracts: Contracts,
     pub(crate) jailer: Jailer,
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,
@@ -265,6 +267,8 @@ impl Session {
             State::Running(live) | State::Degraded(live) => Some(live),
             _ => None,
         };
+        self.place
+            .on_duty(live.map(|live| (live.generation, &live.replies)));
         self.place.update(|info| {
             info.state = self.state.on_the_wire().into();
             info.generation = live.map_or(0, |live| live.generation);
@@ -360,7 +364,7 @@ impl State {
 /// Resolves when the worker on duty, if there is one, is gone or must go.
 async fn on_duty(state: &mut State) -> Fault {
     match state {
-        State::Running(live) | State::Degraded(live) => live.worker.fault().await,
+        State::Running(live) | State::Degraded(live) => live.fault().await,
         _ => std::future::pending().await,
     }
 }

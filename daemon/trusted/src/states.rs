@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// States that are kept.
 const KEPT: usize = 2;
 /// A worker that was given fewer frames than this had not come to terms with its state.
-pub(crate) const TRIAL_FRAMES: u32 = 4;
+pub(crate) const TRIAL_FRAMES: u64 = 4;
 
 /// The states of one session's module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl States {
 
     /// A worker has ended: `frames` since it started, `restored` if it had been given the state at
     /// the front, `saved` what it left, the newest first.
-    pub(crate) fn after(&mut self, restored: bool, frames: u32, saved: Vec<Vec<u8>>) {
+    pub(crate) fn after(&mut self, restored: bool, frames: u64, saved: Vec<Vec<u8>>) {
         if frames < TRIAL_FRAMES {
             if restored {
                 self.0.pop_front();

@@ -74,6 +74,26 @@ impl Contract {
         }
     }
 
+    /// The contract of a format: `text`, if there is one of somebody's own, or the one that is built
+    /// in.
+    ///
+    /// # Errors
+    /// As of [`parse`](Self::parse) and [`builtin`](Self::builtin), and
+    /// [`ContractError::OtherFormat`] of a text that is about another one.
+    pub fn of(format: &str, text: Option<&str>) -> Result<Self, ContractError> {
+        let Some(text) = text else {
+            return Self::builtin(format);
+        };
+        let contract = Self::parse(&format!("{format}.toml"), text)?;
+        match contract.format == format {
+            true => Ok(contract),
+            false => Err(ContractError::OtherFormat {
+                wanted: format.chars().take(64).collect(),
+                got: contract.format,
+            }),
+        }
+    }
+
     /// Reads a contract; `file` is for its errors alone.
     ///
     /// # Errors

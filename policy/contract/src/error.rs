@@ -13,6 +13,14 @@ pub enum ContractError {
         /// Those that exist, separated by commas.
         known: String,
     },
+    /// A contract of another format than the one that is spoken.
+    #[error("the contract is that of format `{got}`, needed is that of `{wanted}`")]
+    OtherFormat {
+        /// The format that is spoken.
+        wanted: String,
+        /// The one that the contract is about.
+        got: String,
+    },
     /// Not TOML, a key is unknown or of the wrong type. The source shows the line.
     #[error("contract {file}: {source}")]
     Syntax {

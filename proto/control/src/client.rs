@@ -10,6 +10,10 @@ use crate::codec::Message;
 pub const TOKEN: usize = 16;
 /// Most entries of each list in a [`Listing`].
 pub const MAX_LISTED: usize = 16;
+/// Most entries of the list in a [`Statistics`].
+pub const MAX_REFUSALS: usize = 32;
+/// Most frames that a [`Trace`] asks for.
+pub const MAX_TRACED: u32 = 100_000;
 /// Most entries of each list in a [`Confinement`].
 const MAX_REPORT: usize = 64;
 /// Longest delay of a sensor control, in frames.
@@ -41,6 +45,7 @@ impl Body {
                 buffers, resume, ..
             }) => buffers.saturating_add(1 + u32::from(resume.is_some())),
             Self::SessionOpened(_) | Self::WorkerReplaced(_) => 3,
+            Self::Tracing(_) => 1,
             Self::Hello(_)
             | Self::Configure(_)
             | Self::Start(_)
@@ -52,7 +57,8 @@ impl Body {
             | Self::Report(_)
             | Self::List(_)
             | Self::Listing(_)
-            | Self::Release(_) => 0,
+            | Self::Release(_)
+            | Self::Trace(_) => 0,
         }
     }
 
@@ -75,6 +81,8 @@ impl Body {
             Self::List(_) => "List",
             Self::Listing(_) => "Listing",
             Self::Release(_) => "Release",
+            Self::Trace(_) => "Trace",
+            Self::Tracing(_) => "Tracing",
         }
     }
 
@@ -95,6 +103,11 @@ impl Body {
             Self::List(m) => m.validate(),
             Self::Listing(m) => m.validate(),
             Self::Release(Release { module }) => check::name("module", module),
+            Self::Trace(Trace { session, frames }) => {
+                check::not_zero("session", *session)?;
+                check::within("frames", *frames, 1, MAX_TRACED)
+            }
+            Self::Tracing(m) => check::name("params_format", &m.params_format),
         }
     }
 }
@@ -145,7 +158,9 @@ into_body!(
     Report,
     List,
     Listing,
-    Release
+    Release,
+    Trace,
+    Tracing
 );
 
 impl OpenSession {
@@ -233,6 +248,24 @@ impl Configure {
     }
 }
 
+impl FaultReason {
+    /// One word for it, in logs and lists.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unknown",
+            Self::Crash => "crash",
+            Self::Exit => "exit",
+            Self::Violation => "violation",
+            Self::Deadline => "deadline",
+            Self::Protocol => "protocol",
+            Self::Load => "load",
+            Self::Memory => "memory",
+            Self::Contract => "contract",
+        }
+    }
+}
+
 impl Sensor {
     /// Checks that a sensor can be as described.
     ///
@@ -263,6 +296,17 @@ impl Sensor {
             ("digital gain of 1", 1.0),
             ("sensor.max_digital_gain", self.max_digital_gain),
         )?;
+        check::within(
+            "sensor.exposure_margin_lines",
+            self.exposure_margin_lines,
+            0,
+            MAX_EDGE,
+        )?;
+        let (least, most) = (self.min_lens_position, self.max_lens_position);
+        if !(least >= 0.0 && least <= most && most.is_finite()) {
+            let problem = format!("is {most}, allowed are a number and at least {least}");
+            return Err(Invalid::new("sensor.max_lens_position", problem));
+        }
         if !(0.0..1.0).contains(&self.black_level) {
             let problem = format!("is {}, allowed are 0 to below 1", self.black_level);
             return Err(Invalid::new("sensor.black_level", problem));
@@ -311,6 +355,9 @@ impl Listing {
             check::name("sessions.module", &session.module)?;
             check::label("sessions.stand_in", &session.stand_in)?;
             check::name("sessions.camera", &session.camera)?;
+            if let Some(statistics) = &session.statistics {
+                check::at_most("statistics.refusals", &statistics.refusals, MAX_REFUSALS)?;
+            }
         }
         for fault in &self.faults {
             check::not_zero("faults.number", fault.number)?;
@@ -373,6 +420,9 @@ mod tests {
             gain_delay: 1,
             min_frame_duration_us: 33_333.0,
             max_frame_duration_us: 66_667.0,
+            min_lens_position: 0.0,
+            max_lens_position: 12.5,
+            exposure_margin_lines: 4,
         }
     }
 
@@ -450,6 +500,16 @@ mod tests {
             ("sensor.gain_delay", |s| s.gain_delay = u32::MAX),
             ("sensor.min_frame_duration_us", |s| {
                 s.min_frame_duration_us = 1e9
+            }),
+            ("sensor.max_lens_position", |s| s.max_lens_position = -1.0),
+            ("sensor.max_lens_position", |s| {
+                s.min_lens_position = f64::NAN;
+            }),
+            ("sensor.max_lens_position", |s| {
+                s.max_lens_position = f64::INFINITY;
+            }),
+            ("sensor.exposure_margin_lines", |s| {
+                s.exposure_margin_lines = u32::MAX;
             }),
             ("sensor.max_frame_duration_us", |s| {
                 s.max_frame_duration_us = 0.0

@@ -80,6 +80,9 @@ fn sensor() -> impl Strategy<Value = client::Sensor> {
             gain_delay,
             min_frame_duration_us: frame.0,
             max_frame_duration_us: frame.1,
+            min_lens_position: black_level,
+            max_lens_position: black_level + f64::from(exposure_delay),
+            exposure_margin_lines: gain_delay,
         }
     })
 }
@@ -158,6 +161,20 @@ fn listing() -> impl Strategy<Value = client::Body> {
         worker_pid: numbers.2.0,
         standby: numbers.2.1,
         faults: numbers.2.2,
+        statistics: numbers.2.1.then(|| client::Statistics {
+            fresh: numbers.0,
+            latency_max_us: numbers.0,
+            af_state: numbers.1,
+            refusals: vec![
+                client::RefusedBlocks {
+                    r#type: numbers.1,
+                    reason: numbers.2.0,
+                    count: numbers.2.2,
+                };
+                (numbers.1 % 33) as usize
+            ],
+            ..client::Statistics::default()
+        }),
     });
     let numbers = (session(), any::<(u64, u64, u32, u64, u64)>());
     let texts = (name(), name(), any::<i32>(), what(), label());
@@ -374,16 +391,18 @@ fn worker_body() -> impl Strategy<Value = worker::Body> {
             }
             .into()
         });
-    let loaded =
-        (name(), label(), label(), any::<bool>()).prop_map(|(name, version, license, threads)| {
+    let loaded = (name(), label(), label(), any::<(bool, u64)>()).prop_map(
+        |(name, version, license, rest)| {
             worker::Loaded {
                 name,
                 version,
                 license,
-                threads,
+                threads: rest.0,
+                blocks: rest.1,
             }
             .into()
-        });
+        },
+    );
     let failed = (any::<i32>(), what(), label())
         .prop_map(|(stage, what, why)| worker::Failed { stage, what, why }.into());
     prop_oneof![

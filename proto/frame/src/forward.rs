@@ -112,8 +112,8 @@ impl Waiting {
 /// The forward segment, as its writer sees it.
 #[derive(Debug)]
 pub struct Forward {
-    mapping: Mapping,
-    geometry: Geometry,
+    pub(crate) mapping: Mapping,
+    pub(crate) geometry: Geometry,
 }
 
 impl Forward {
@@ -400,12 +400,12 @@ impl Inbox {
 }
 
 /// The daemon's hand on the doorbell: wakes a worker out of its sleep so that it looks at its
-/// control socket, and tells how far the pipeline has come. The mapping is read-only; ringing needs
+/// control socket, and tells how far the pipeline has come and what it has counted. The mapping is read-only; ringing needs
 /// no more.
 #[derive(Debug)]
 pub struct Nudge {
-    mapping: Mapping,
-    geometry: Geometry,
+    pub(crate) mapping: Mapping,
+    pub(crate) geometry: Geometry,
 }
 
 // SAFETY: all it does is a system call on an address, and loads of atomics.
@@ -424,8 +424,8 @@ impl Nudge {
     /// Maps a forward segment that has been verified.
     pub fn map(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<Self, SegmentError> {
         segment::verify_forward(fd, geometry)?;
-        let headers = geometry.header(geometry.slots() as usize);
-        let mapping = Mapping::new(fd, headers, Access::Read)
+        // No statistics.
+        let mapping = Mapping::new(fd, geometry.context(0), Access::Read)
             .map_err(|error| SegmentError::kernel("map", error))?;
         Ok(Self {
             mapping,

@@ -17,6 +17,8 @@ pub(crate) const CHECKPOINTS: usize = 2;
 /// A cache line pair: neighbouring control words must not share what a prefetcher fetches.
 pub(crate) const LINE: usize = 128;
 const PAGE: usize = 4096;
+/// Bytes of a forward segment for what its pipeline counts. Nothing counts under loom.
+const LEDGER: usize = if cfg!(loom) { 0 } else { PAGE };
 
 /// Why a geometry was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,7 +79,7 @@ impl Geometry {
 
     /// Size of the forward segment in bytes, a multiple of the page.
     pub fn forward_len(&self) -> usize {
-        self.payload_base() + (self.slots as usize * self.forward_stride()).next_multiple_of(PAGE)
+        self.context(0) + (self.slots as usize * self.forward_stride()).next_multiple_of(PAGE)
     }
 
     /// Size of the return segment in bytes, a multiple of the page: replies, then checkpoints.
@@ -105,9 +107,14 @@ impl Geometry {
         2 * LINE + slot * LINE
     }
 
+    /// What the pipeline counts, between the headers and the first frame context.
+    pub(crate) fn ledger(&self) -> usize {
+        self.payload_base()
+    }
+
     /// Frame context of a slot; the statistics follow it.
     pub(crate) fn context(&self, slot: usize) -> usize {
-        self.payload_base() + slot * self.forward_stride()
+        self.ledger() + LEDGER + slot * self.forward_stride()
     }
 
     /// Statistics of a slot.
@@ -164,7 +171,8 @@ mod tests {
         ) {
             let g = Geometry::new(1 << slots, stats, params).unwrap();
             let n = g.slots() as usize;
-            prop_assert!(g.header(n) <= g.context(0) && g.header(n) <= g.reply(0));
+            prop_assert!(g.header(n) <= g.ledger() && g.header(n) <= g.reply(0));
+            prop_assert!(g.ledger() < g.context(0));
             for slot in 0..n {
                 prop_assert_eq!(g.context(slot) % 16, 0);
                 prop_assert_eq!(g.params(slot) % 16, 0);

@@ -46,6 +46,7 @@ mod forward;
 #[cfg_attr(loom, path = "loom/futex.rs")]
 mod futex;
 mod geometry;
+mod ledger;
 #[cfg_attr(loom, path = "loom/mapping.rs")]
 mod mapping;
 mod predict;
@@ -69,6 +70,7 @@ pub use forward::{
     Forward, FrameHeader, FrameKind, Inbox, Newest, Nudge, Statistics, Taken, Waiting,
 };
 pub use geometry::{Geometry, GeometryError, MAX_BUFFERS, MAX_CAPACITY, MAX_SLOTS, MAX_STATE};
+pub use ledger::{Count, KINDS, Ledger, REASONS};
 pub use predict::{Predictor, Window};
 pub use record::{
     AlgorithmState, Applied, Controls, FrameContext, FrameReply, Metadata, Refused, Wanted,

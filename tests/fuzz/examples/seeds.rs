@@ -117,6 +117,9 @@ fn sensor() -> Sensor {
         gain_delay: 1,
         min_frame_duration_us: 33_333.0,
         max_frame_duration_us: 66_667.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     }
 }
 
@@ -239,6 +242,7 @@ fn control() {
         version: "1".into(),
         license: "MIT".into(),
         threads: false,
+        blocks: 0,
     };
     let bodies: Vec<worker::Body> = vec![
         assignment.into(),

@@ -84,6 +84,9 @@ fn session(open: &Open) -> Result<Session, Error> {
         gain_delay: 1,
         min_frame_duration_us: 10_000.0,
         max_frame_duration_us: 33_333.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     })?;
     session.start()?;
     Ok(session)

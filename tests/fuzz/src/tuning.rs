@@ -58,7 +58,7 @@ fn sensor() -> Sensor {
         bit_depth: 10,
         exposure_delay: 2,
         gain_delay: 1,
-        reserved: 0,
+        exposure_margin_lines: 0,
         line_length_us: 20.0,
         min_exposure_us: 20.0,
         max_exposure_us: 30_000.0,
@@ -68,6 +68,8 @@ fn sensor() -> Sensor {
         black_level: 0.0625,
         min_frame_duration_us: 10_000.0,
         max_frame_duration_us: 33_333.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
     }
 }
 

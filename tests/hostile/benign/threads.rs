@@ -1,7 +1,7 @@
 //! A module in Rust with threads of its own.
 
 use coldshoe_ipa::{
-    Answer, FrameIn, Init, Ipa, IpaError, ModuleFlags, ModuleInfo, Sensor, export_ipa,
+    Answer, Formats, FrameIn, Init, Ipa, IpaError, ModuleFlags, ModuleInfo, Sensor, export_ipa,
 };
 
 struct Threads;
@@ -11,7 +11,11 @@ impl Ipa for Threads {
         name: "benign-threads",
         version: "1",
         license: "Apache-2.0 OR MIT",
-        formats: &[("coldshoe-stats-1", "coldshoe-soft")],
+        formats: &[Formats {
+            stats: "coldshoe-stats-1",
+            params: "coldshoe-soft",
+            blocks: 0,
+        }],
         flags: ModuleFlags { threads: true },
     };
 

@@ -48,6 +48,9 @@ pub fn sensor() -> Sensor {
         gain_delay: 2,
         min_frame_duration_us: 10_000.0,
         max_frame_duration_us: 100_000.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     }
 }
 

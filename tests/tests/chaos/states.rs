@@ -2,6 +2,8 @@
 
 use coldshoe::FaultReason;
 use coldshoe_tests::until;
+use rustix::fs::fstat;
+use rustix::io::pwrite;
 
 use crate::{alone, daemon, daemon_in, exposure_after, kill, reason, run, see, streaming};
 
@@ -18,6 +20,31 @@ fn a_successor_goes_on_where_the_last_state_was_saved() {
     let seen = run(&mut session, 12..=12);
     assert_eq!(seen.restored, Some(8), "saved after every fourth frame");
     assert!((seen.exposure_us - exposure_after(9)).abs() < 1e-6);
+    session.close().expect("closed");
+    daemon.assert_at_rest();
+}
+
+#[test]
+fn what_is_saved_is_copied_out_before_it_is_overwritten() {
+    let _alone = alone();
+    let daemon = daemon(&PATIENT);
+    daemon.chaos("chaos", &[]);
+    let mut session = streaming(&daemon, "chaos", false);
+    let mut frame = 0;
+    let restored = || {
+        for _ in 0..100 {
+            frame += 1;
+            see(&mut session, frame);
+        }
+        let segment = session.return_segment();
+        let len = fstat(segment).expect("a segment").st_size as usize;
+        pwrite(segment, &vec![0xa5; len], 0).expect("overwritten");
+        kill(&session);
+        frame += 1;
+        see(&mut session, frame).restored.is_some()
+    };
+    // The daemon takes its time; a successor without a state begins anew.
+    until("a copy outlives its place", restored, || {});
     session.close().expect("closed");
     daemon.assert_at_rest();
 }

@@ -158,18 +158,18 @@ fn storm(faults: u64, standby: bool) {
     let (own, kib) = warm.expect("some faults");
     let kib_now = resident_kib(daemon.pid());
     let held = control.stop();
-    let worst = held.iter().map(|held| held.unexplained()).max();
+    let worst = held.iter().map(|held| held.took()).max();
     println!(
-        "  a thread that only naps was held up {} times, for {worst:?} at most",
+        "  threads that only nap were held up {} times, for {worst:?} at most",
         held.len()
     );
     for late in &stream.late {
         println!("  {late:?}");
         for held in held.iter().filter(|h| h.overlaps(late.begun, late.over)) {
             println!(
-                "    the control meanwhile: {:?}, unexplained {:?}",
+                "    the control meanwhile: {:?}, of which others ran {:?}",
                 held.took(),
-                held.unexplained()
+                held.kept
             );
         }
     }
@@ -190,7 +190,8 @@ fn storm(faults: u64, standby: bool) {
     let left: Vec<_> = workers.into_iter().filter(|pid| is_worker(*pid)).collect();
     assert!(left.is_empty(), "workers live on: {left:?}");
     // Last, so that the rest is looked at in any case.
-    assert!(late.is_empty(), "late: {late:?}");
+    let ours: Vec<_> = late.iter().filter(|l| !l.is_the_machines(&held)).collect();
+    assert!(ours.is_empty(), "late: {ours:?}");
 }
 
 /// Does harm in the next frame, and runs frames until the next worker answers. Returns how long that

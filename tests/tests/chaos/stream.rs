@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use coldshoe::Session;
 use coldshoe_tests::frame;
 
+use crate::control::Held;
 use crate::process::run_delay;
 
 /// 30 frames a second.
@@ -24,7 +25,7 @@ pub(crate) struct Stream {
     pub(crate) fresh: u64,
     /// Frames without parameters.
     pub(crate) without: u64,
-    /// Frames that were waited for until the next one was due, though there was a processor.
+    /// Frames that were waited for until the next one was due.
     pub(crate) late: Vec<Late>,
     /// Past the deadline, at most.
     pub(crate) worst: Duration,
@@ -50,6 +51,18 @@ pub(crate) struct Late {
     fresh: bool,
     /// Workers had taken over before and after it.
     replaced: [u64; 2],
+}
+
+impl Late {
+    /// Whether the machine is to blame: without as long as it held up a thread that only naps,
+    /// meanwhile, the frame would have been in time.
+    pub(crate) fn is_the_machines(&self, held: &[Held]) -> bool {
+        let meanwhile = held
+            .iter()
+            .filter(|held| held.overlaps(self.begun, self.over));
+        let longest = meanwhile.map(Held::took).max().unwrap_or_default();
+        (self.over - self.begun).saturating_sub(longest) < PERIOD
+    }
 }
 
 /// A frame that is over.
@@ -95,9 +108,7 @@ impl Stream {
         let exposure_us = outcome
             .answer()
             .and_then(|answer| answer.wanted.exposure_us);
-        // Another program's turn is no fault of the session's.
-        let kept = run_delay().saturating_sub(kept);
-        let took = (over - begun).saturating_sub(kept);
+        let took = over - begun;
         if took >= PERIOD {
             self.late.push(Late {
                 begun,
@@ -106,7 +117,7 @@ impl Stream {
                 submitting: submitted - begun,
                 meanwhile: idle - submitted,
                 waiting: over - idle,
-                kept,
+                kept: run_delay().saturating_sub(kept),
                 fresh,
                 replaced: [replaced, self.session.counters().replaced],
             });

@@ -1,5 +1,7 @@
 //! What a module used, from a trace of its buffers.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use coldshoe_contract::{BlockUse, Contract, Report, Trace, Usage};
@@ -8,10 +10,47 @@ use serde::Serialize;
 
 use super::show::heading;
 use super::{Error, SCHEMA, Words};
+use crate::daemon;
 use crate::words::plain;
 
 /// Buffers that the format is guessed by.
 const GUESSED_BY: usize = 64;
+
+/// A trace, and what is known of it.
+pub(super) struct Recorded {
+    pub(super) bytes: Vec<u8>,
+    /// Of the session.
+    pub(super) format: Option<String>,
+    pub(super) capabilities: u64,
+}
+
+/// Reads a trace, or records one of a session.
+pub(super) fn recorded(options: &super::Audit) -> Result<Recorded, Error> {
+    let named = options.trace.to_str().and_then(|text| text.parse().ok());
+    let Some(session) = named.filter(|_| !options.trace.exists()) else {
+        return Ok(Recorded {
+            bytes: super::read(&options.trace)?,
+            format: None,
+            capabilities: u64::MAX,
+        });
+    };
+    let mut daemon = options.daemon.ask()?;
+    let tracing = daemon
+        .trace(session, options.frames)
+        .map_err(daemon::Error::from)?;
+    let mut bytes = Vec::new();
+    File::from(tracing.pipe)
+        .take(super::MAX_FILE)
+        .read_to_end(&mut bytes)?;
+    match bytes.is_empty() {
+        true => Err(Error::Silent(session)),
+        false => Ok(Recorded {
+            bytes,
+            format: Some(tracing.params_format),
+            capabilities: tracing.isp_capabilities,
+        }),
+    }
+}
 
 /// The buffers of a trace.
 pub(super) fn buffers<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<&'a [u8]>, Error> {

@@ -92,6 +92,9 @@ pub(super) fn sensor(camera: &Camera) -> Sensor {
         gain_delay: delay,
         min_frame_duration_us: limits.frame_us,
         max_frame_duration_us: limits.frame_us,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     }
 }
 
@@ -254,9 +257,8 @@ impl Set<'_> {
 
     /// Waits for a frame. A worker that has failed ends a plain film.
     fn land(&mut self, ticket: Ticket, frame: &Frame) -> Result<(Fate, Duration, Pulse), Error> {
-        let kept = run_delay();
         let outcome = self.session.wait(ticket);
-        let (over, kept) = (Instant::now(), run_delay().saturating_sub(kept));
+        let over = Instant::now();
         let round_trip = Moment::now().since(frame.sensor_timestamp);
         let without = outcome.answer().is_none();
         let total_us = outcome.answer().and_then(|answer| {
@@ -271,12 +273,10 @@ impl Set<'_> {
         let fate = self.pipeline.take(&outcome);
         let [r, gr, gb, b] = self.pipeline.white.gains();
         let green = (gr + gb) / 2.0;
-        // While others had the processor nobody waited.
-        let waited = round_trip.saturating_sub(kept);
         let pulse = Pulse {
             over,
             without,
-            late: waited >= self.frame_time,
+            late: round_trip >= self.frame_time,
             replaced: self.session.counters().replaced,
             total_us,
             white: [r / green, b / green],
@@ -286,13 +286,6 @@ impl Set<'_> {
             _ => Ok((fate, round_trip, pulse)),
         }
     }
-}
-
-/// For how long this thread was ready to run while others ran; zero where the kernel does not count.
-fn run_delay() -> Duration {
-    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = counted.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
-    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// Camera and ISP.

@@ -2,8 +2,8 @@
 //! exposure that is asked for once.
 
 use coldshoe_ipa::{
-    Actuators, Answer, FrameIn, Init, Ipa, IpaError, ModuleFlags, ModuleInfo, Sensor, Wanted,
-    export_ipa,
+    Actuators, Answer, Formats, FrameIn, Init, Ipa, IpaError, ModuleFlags, ModuleInfo, Sensor,
+    Wanted, export_ipa,
 };
 
 /// Version of the `coldshoe-soft` parameter format.
@@ -22,7 +22,12 @@ impl Ipa for Fixed {
         name: "example-rust",
         version: "1.0",
         license: "Apache-2.0 OR MIT",
-        formats: &[("coldshoe-stats-1", "coldshoe-soft")],
+        formats: &[Formats {
+            stats: "coldshoe-stats-1",
+            params: "coldshoe-soft",
+            // White balance gains.
+            blocks: 1 << 1,
+        }],
         flags: ModuleFlags { threads: false },
     };
 

@@ -91,13 +91,14 @@ struct coldshoe_ipa_sensor {
 	uint32_t bit_depth;
 	uint32_t exposure_delay; /* frames until a new exposure is in force */
 	uint32_t gain_delay;     /* the same for the analogue gain */
-	uint32_t reserved;       /* 0 */
+	uint32_t exposure_margin_lines; /* a frame is so much longer than its exposure */
 	double line_length_us;   /* exposure comes in steps of this */
 	double min_exposure_us, max_exposure_us;
 	double min_analogue_gain, max_analogue_gain;
 	double max_digital_gain;
 	double black_level; /* fraction of full scale */
 	double min_frame_duration_us, max_frame_duration_us;
+	double min_lens_position, max_lens_position; /* dioptres; both 0: no lens that moves */
 };
 
 /* What the sensor really applied to the frame that the statistics come from. */
@@ -216,6 +217,11 @@ enum coldshoe_ipa_flag {
 struct coldshoe_ipa_format {
 	const char *stats;  /* for example "coldshoe-stats-1" */
 	const char *params; /* for example "coldshoe-soft" */
+	/*
+	 * Bit n: the module sends block type n. One with a type that the format's contract
+	 * does not document is refused when it is loaded.
+	 */
+	uint64_t blocks;
 };
 
 /* Constant, alive while the module is loaded. */

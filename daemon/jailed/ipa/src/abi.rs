@@ -110,8 +110,8 @@ pub struct Sensor {
     pub exposure_delay: u32,
     /// Frames until a new analogue gain is in force.
     pub gain_delay: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A frame is so many lines longer than its exposure, at least.
+    pub exposure_margin_lines: u32,
     /// Exposure comes in steps of this many µs.
     pub line_length_us: f64,
     /// µs.
@@ -130,6 +130,10 @@ pub struct Sensor {
     pub min_frame_duration_us: f64,
     /// µs.
     pub max_frame_duration_us: f64,
+    /// Dioptres.
+    pub min_lens_position: f64,
+    /// Dioptres; 0: no lens that moves.
+    pub max_lens_position: f64,
 }
 
 /// What the sensor really applied to the frame that the statistics come from.
@@ -346,6 +350,8 @@ pub struct Format {
     pub stats: *const c_char,
     /// For example `coldshoe-soft`.
     pub params: *const c_char,
+    /// Bit n: the module sends block type n.
+    pub blocks: u64,
 }
 
 // SAFETY: the pointers of a format list lead to constant strings of the module's image.

@@ -53,14 +53,16 @@ pub fn module_table<T: Ipa>(entry: &'static Entry) -> *const abi::Module {
         let mut formats: Vec<abi::Format> = info
             .formats
             .iter()
-            .map(|(stats, params)| abi::Format {
-                stats: leaked(stats),
-                params: leaked(params),
+            .map(|format| abi::Format {
+                stats: leaked(format.stats),
+                params: leaked(format.params),
+                blocks: format.blocks,
             })
             .collect();
         formats.push(abi::Format {
             stats: std::ptr::null(),
             params: std::ptr::null(),
+            blocks: 0,
         });
         let flags = if info.flags.threads {
             abi::FLAG_THREADS

@@ -14,10 +14,22 @@ pub struct ModuleInfo {
     pub version: &'static str,
     /// SPDX expression, or `proprietary`.
     pub license: &'static str,
-    /// Pairs of statistics and parameter formats that the module works with.
-    pub formats: &'static [(&'static str, &'static str)],
+    /// What the module works with.
+    pub formats: &'static [Formats],
     /// What the module needs of its jail.
     pub flags: ModuleFlags,
+}
+
+/// A pair of formats that a module works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Of the statistics.
+    pub stats: &'static str,
+    /// Of the parameters.
+    pub params: &'static str,
+    /// Bit n: the module sends block type n. One with a type that the format's contract does not
+    /// document is refused when it is loaded.
+    pub blocks: u64,
 }
 
 /// What a module needs of its jail.

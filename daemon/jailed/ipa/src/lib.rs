@@ -19,4 +19,4 @@ pub use abi::{
     Actuators, AlgorithmState, Applied, BayerOrder, Controls, LogLevel, Metadata, Sensor, Wanted,
 };
 pub use export::{Entry, module_table};
-pub use ipa::{Answer, FrameIn, Host, Init, Ipa, IpaError, ModuleFlags, ModuleInfo};
+pub use ipa::{Answer, Formats, FrameIn, Host, Init, Ipa, IpaError, ModuleFlags, ModuleInfo};

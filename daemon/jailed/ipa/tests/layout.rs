@@ -76,7 +76,7 @@ fn mirrors() -> Vec<Mirror> {
                 bit_depth,
                 exposure_delay,
                 gain_delay,
-                reserved,
+                exposure_margin_lines,
                 line_length_us,
                 min_exposure_us,
                 max_exposure_us,
@@ -86,6 +86,8 @@ fn mirrors() -> Vec<Mirror> {
                 black_level,
                 min_frame_duration_us,
                 max_frame_duration_us,
+                min_lens_position,
+                max_lens_position,
             }
         ),
         mirror!(
@@ -167,7 +169,14 @@ fn mirrors() -> Vec<Mirror> {
                 metadata,
             }
         ),
-        mirror!("coldshoe_ipa_format", Format { stats, params }),
+        mirror!(
+            "coldshoe_ipa_format",
+            Format {
+                stats,
+                params,
+                blocks
+            }
+        ),
         mirror!(
             "coldshoe_ipa_module",
             Module {

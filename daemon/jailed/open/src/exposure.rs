@@ -166,7 +166,7 @@ pub(crate) mod tests {
             bit_depth: 10,
             exposure_delay: 2,
             gain_delay: 1,
-            reserved: 0,
+            exposure_margin_lines: 0,
             line_length_us: 20.0,
             min_exposure_us: 20.0,
             max_exposure_us: 20_000.0,
@@ -176,6 +176,8 @@ pub(crate) mod tests {
             black_level: 0.0625,
             min_frame_duration_us: 33_333.0,
             max_frame_duration_us: 33_333.0,
+            min_lens_position: 0.0,
+            max_lens_position: 0.0,
         }
     }
 

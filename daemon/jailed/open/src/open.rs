@@ -3,8 +3,8 @@
 use std::mem;
 
 use coldshoe_ipa::{
-    Actuators, AlgorithmState, Answer, FrameIn, Init, Ipa, IpaError, Metadata, ModuleFlags,
-    ModuleInfo, Sensor, Wanted,
+    Actuators, AlgorithmState, Answer, Formats, FrameIn, Init, Ipa, IpaError, Metadata,
+    ModuleFlags, ModuleInfo, Sensor, Wanted,
 };
 use coldshoe_isp::soft::{self, Lsc, ToneCurve, WbGains};
 use coldshoe_isp::{Block, BuildError, ParamsBuilder, STATS_FORMAT, Statistics};
@@ -95,13 +95,18 @@ impl Ipa for Open {
         name: "open",
         version: env!("CARGO_PKG_VERSION"),
         license: "Apache-2.0 OR MIT",
-        formats: &[(STATS_FORMAT, soft::FORMAT)],
+        formats: &[Formats {
+            stats: STATS_FORMAT,
+            params: soft::FORMAT,
+            blocks: (1 << soft::TABLE.sizes.len()) - 1,
+        }],
         flags: ModuleFlags { threads: false },
     };
 
     fn create(init: &Init<'_>) -> Result<Self, IpaError> {
         let asked = (init.stats_format, init.params_format);
-        if !Self::INFO.formats.contains(&asked) {
+        let mut offered = Self::INFO.formats.iter().map(|f| (f.stats, f.params));
+        if !offered.any(|pair| pair == asked) {
             return Err(IpaError::new(format_args!(
                 "formats {asked:?} are not among those of this module; open the session with one \
                  of {:?}",

@@ -104,7 +104,11 @@ fn judge(module: &abi::Module, size: usize) {
 }
 
 fn format(stats: *const c_char, params: *const c_char) -> abi::Format {
-    abi::Format { stats, params }
+    abi::Format {
+        stats,
+        params,
+        blocks: 0,
+    }
 }
 
 unsafe extern "C" fn create(_: *const abi::Init, _: *mut *mut c_void) -> i32 {

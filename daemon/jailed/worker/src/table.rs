@@ -88,6 +88,12 @@ pub unsafe fn read(
             .zip(table.restore_state)
             .map(|(save, restore)| StateVerbs { save, restore }),
     };
+    // SAFETY: a list that ends, by the contract.
+    let formats = unsafe { formats(table.formats) };
+    let blocks = formats
+        .iter()
+        .find(|(stats, params, _)| *stats == stats_format && *params == params_format)
+        .map(|(.., blocks)| *blocks);
     // SAFETY: NUL-terminated strings by the contract.
     let [name, version, license] =
         unsafe { [text(table.name), text(table.version), text(table.license)] };
@@ -96,16 +102,12 @@ pub unsafe fn read(
         version: version.unwrap_or_default(),
         license: license.unwrap_or_default(),
         threads: table.flags & abi::FLAG_THREADS != 0,
+        blocks: blocks.unwrap_or(0),
     };
-    // SAFETY: a list that ends, by the contract.
-    let formats = unsafe { formats(table.formats) };
-    let speaks = formats
-        .iter()
-        .any(|(stats, params)| *stats == stats_format && *params == params_format);
-    if !speaks {
+    if blocks.is_none() {
         let offered: Vec<String> = formats
             .iter()
-            .map(|(stats, params)| format!("{stats} → {params}"))
+            .map(|(stats, params, _)| format!("{stats} → {params}"))
             .collect();
         return Err(Failed::new(
             Stage::Abi,
@@ -121,7 +123,7 @@ pub unsafe fn read(
 
 /// # Safety
 /// `list` is null or ends with a pair of nulls or after [`MAX_FORMATS`] pairs of strings.
-unsafe fn formats(list: *const abi::Format) -> Vec<(String, String)> {
+unsafe fn formats(list: *const abi::Format) -> Vec<(String, String, u64)> {
     let mut found = Vec::new();
     if list.is_null() || !list.is_aligned() {
         return found;
@@ -134,7 +136,7 @@ unsafe fn formats(list: *const abi::Format) -> Vec<(String, String)> {
         let (Some(stats), Some(params)) = (stats, params) else {
             break;
         };
-        found.push((stats, params));
+        found.push((stats, params, pair.blocks));
     }
     found
 }

@@ -76,7 +76,7 @@ fn sensor(s: &Sensor) -> abi::Sensor {
         bit_depth: s.bit_depth,
         exposure_delay: s.exposure_delay,
         gain_delay: s.gain_delay,
-        reserved: 0,
+        exposure_margin_lines: s.exposure_margin_lines,
         line_length_us: s.line_length_us,
         min_exposure_us: s.min_exposure_us,
         max_exposure_us: s.max_exposure_us,
@@ -86,5 +86,7 @@ fn sensor(s: &Sensor) -> abi::Sensor {
         black_level: s.black_level,
         min_frame_duration_us: s.min_frame_duration_us,
         max_frame_duration_us: s.max_frame_duration_us,
+        min_lens_position: s.min_lens_position,
+        max_lens_position: s.max_lens_position,
     }
 }

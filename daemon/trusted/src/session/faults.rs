@@ -69,7 +69,7 @@ impl Session {
         tracing::error!(
             session = self.id,
             fault = number,
-            reason = name_of(fault.reason),
+            reason = fault.reason.word(),
             module,
             generation,
             frame,
@@ -81,7 +81,11 @@ impl Session {
 
     /// Decides what follows a fault, and does it.
     pub(super) async fn go_on(&mut self, fault: Fault, generation: u32, frame: u64) {
-        let verdict = self.supervision.fault(Instant::now(), rand::random());
+        let verdict = match fault.reason {
+            // It has been put up with for as long as its contract says.
+            FaultReason::Contract => Verdict::Quarantine,
+            _ => self.supervision.fault(Instant::now(), rand::random()),
+        };
         let module = self.brief.module.name.clone();
         let stand_in = match verdict {
             Verdict::Replace(_) => None,
@@ -91,7 +95,10 @@ impl Session {
             }
         };
         let quarantined = matches!(stand_in, Some(None));
-        let mut told = fault.trouble.into_fault(self.id, fault.reason, frame);
+        let mut told = fault
+            .trouble
+            .clone()
+            .into_fault(self.id, fault.reason, frame);
         (told.module, told.generation, told.quarantined) = (module, generation, quarantined);
         self.client.outbox.send(Reply::new(0, told, Vec::new()));
         match (verdict, stand_in) {
@@ -103,6 +110,11 @@ impl Session {
                 self.make_successor(Duration::ZERO);
             }
             (Verdict::Quarantine, _) => {
+                if let Some(serial) = self.resuming.take() {
+                    self.client
+                        .outbox
+                        .send(Reply::trouble(serial, fault.trouble));
+                }
                 self.successor = Successor::None;
                 self.releases.mark_unchanged();
                 self.state = State::Quarantined;
@@ -243,13 +255,19 @@ impl Session {
             },
             State::Replacing(gap) => {
                 let after = gap.since.elapsed();
-                let reply = match self.resuming.take() {
-                    Some(serial) => match self.opened(&live) {
-                        Ok(reply) => reply.to(serial),
-                        Err(trouble) => Reply::trouble(serial, trouble),
-                    },
+                let reply = match self.resuming {
+                    Some(serial) => self.opened(&live).map(|reply| reply.to(serial)),
                     None => self.replaced(&live, after),
                 };
+                let reply = match reply {
+                    Ok(reply) => reply,
+                    // One that its pipeline never hears of is of no use.
+                    Err(trouble) => {
+                        live.end().await;
+                        return self.failed_again(Fault::untold(trouble)).await;
+                    }
+                };
+                self.resuming = None;
                 self.client.outbox.send(reply);
                 self.context.history.recovered(gap.fault, after);
                 let recovery_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
@@ -309,7 +327,7 @@ impl Session {
         reply.check().map(|()| reply)
     }
 
-    pub(super) fn replaced(&self, live: &Live, after: Duration) -> Reply {
+    pub(super) fn replaced(&self, live: &Live, after: Duration) -> Result<Reply, Trouble> {
         let replaced = WorkerReplaced {
             session: self.id,
             generation: live.generation,
@@ -319,9 +337,8 @@ impl Session {
             wake: live.wake.into(),
             recovery_us: u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
         };
-        match live.fds() {
-            Ok(fds) => Reply::new(0, replaced, fds),
-            Err(error) => Reply::trouble(0, no_descriptor(&error)),
-        }
+        let fds = live.fds().map_err(|error| no_descriptor(&error))?;
+        let reply = Reply::new(0, replaced, fds);
+        reply.check().map(|()| reply)
     }
 }

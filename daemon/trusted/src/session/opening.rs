@@ -20,6 +20,7 @@ pub(super) async fn prepare(
     permit: &Permit,
 ) -> Result<Prepared, Trouble> {
     context.jailer.admit()?;
+    context.contracts.of(&request.params_format)?;
     let resume = request.resume.take();
     let last_replies = resume.is_some().then(|| fds.pop()).flatten();
     let memory = Arc::new(Memory::new(&request, fds)?);
@@ -87,7 +88,7 @@ impl Session {
         };
         Self {
             id: brief.id,
-            place: context.roster.enter(info, token, taking),
+            place: context.roster.enter(info, token, taking, &brief),
             releases: context.history.releases(),
             supervision: Supervision::new(context.config.patience),
             context,

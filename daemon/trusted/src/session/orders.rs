@@ -116,6 +116,7 @@ impl Session {
                 let name = live.brief.module.name.clone();
                 let fault = match report.reason() {
                     FaultReason::Protocol => Fault::unusable(&name, frame),
+                    FaultReason::Contract => Fault::outside_contract(&name, frame),
                     _ => Fault::stalled(&name, frame),
                 };
                 return self.fail(live, fault).await;

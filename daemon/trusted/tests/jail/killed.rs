@@ -152,7 +152,7 @@ fn ask(dir: &Path, module: &str) -> Asked {
         module: module.into(),
         camera: "virtual".into(),
         stats_format: "stats".into(),
-        params_format: "params".into(),
+        params_format: "coldshoe-soft".into(),
         slots: 4,
         stats_capacity: 4096,
         params_capacity: 4096,

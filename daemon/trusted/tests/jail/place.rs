@@ -128,7 +128,7 @@ pub fn open(dir: &Path, module: &str) -> Open {
         module: module.into(),
         camera: "virtual".into(),
         stats_format: "stats".into(),
-        params_format: "params".into(),
+        params_format: "coldshoe-soft".into(),
         stats_capacity: 4096,
         params_capacity: 4096,
         ..Open::default()
@@ -194,5 +194,8 @@ fn sensor() -> Sensor {
         gain_delay: 1,
         min_frame_duration_us: 10_000.0,
         max_frame_duration_us: 33_333.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     }
 }

@@ -29,6 +29,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the module puts what it read: behind the headers of buffer and block.
 const ANSWER: usize = 16;
 
+/// What the module may answer.
+const CONTRACT: &str = r#"
+format = "bench"
+version = 1
+description = "as many bytes as a benchmark needs"
+mode = "drop"
+quarantine = { violations = 60, forgiven_after = 300 }
+actuators = { exposure_factor = 8.0, analogue_gain_factor = 8.0, digital_gain_factor = 8.0, frame_duration_factor = 8.0, lens_dioptres = 2.0 }
+
+[[block]]
+type = 1
+name = "BYTES"
+size = 4088
+meaning = "an echo"
+field = [ { name = "bytes", offset = 0, type = "u8", len = 4080, meaning = "what came" } ]
+"#;
+
 /// How the pipeline waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -92,6 +109,9 @@ impl Contestant for Session {
         let modules = dir.path().join("modules");
         fs::create_dir(&modules)?;
         compile(&modules.join("echo.so"))?;
+        let contracts = dir.path().join("contracts");
+        fs::create_dir(&contracts)?;
+        fs::write(contracts.join("bench.toml"), CONTRACT)?;
         let mut daemon = Command::new(beside("coldshoed")?);
         daemon
             .arg("--runtime-dir")
@@ -100,6 +120,8 @@ impl Contestant for Session {
             .arg(dir.path().join("state"))
             .arg("--module-dir")
             .arg(&modules)
+            .arg("--contract-dir")
+            .arg(&contracts)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -213,6 +235,7 @@ fn open(runtime_dir: &Path) -> Open {
         camera: "bench".into(),
         stats_format: "bench".into(),
         params_format: "bench".into(),
+        contract: Some(CONTRACT.into()),
         stats_capacity: SMALL as u32,
         params_capacity: SMALL as u32,
         ..Open::default()
@@ -237,5 +260,8 @@ fn sensor() -> Sensor {
         gain_delay: 1,
         min_frame_duration_us: 8_333.0,
         max_frame_duration_us: 33_333.0,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
+        exposure_margin_lines: 0,
     }
 }

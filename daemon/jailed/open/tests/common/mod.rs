@@ -45,7 +45,7 @@ pub fn sensor(camera: &Camera) -> Sensor {
         bit_depth: limits.bits,
         exposure_delay: limits.delays.exposure as u32,
         gain_delay: limits.delays.analogue_gain as u32,
-        reserved: 0,
+        exposure_margin_lines: 0,
         line_length_us: limits.line_us,
         min_exposure_us: limits.min_exposure_us,
         max_exposure_us: limits.max_exposure_us,
@@ -55,6 +55,8 @@ pub fn sensor(camera: &Camera) -> Sensor {
         black_level: limits.black,
         min_frame_duration_us: limits.frame_us,
         max_frame_duration_us: limits.frame_us,
+        min_lens_position: 0.0,
+        max_lens_position: 0.0,
     }
 }
 

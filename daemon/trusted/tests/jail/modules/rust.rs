@@ -5,7 +5,7 @@
 use std::ffi::{c_char, c_void};
 
 #[repr(C)]
-struct Format(*const c_char, *const c_char);
+struct Format(*const c_char, *const c_char, u64);
 
 #[repr(C)]
 struct Table {
@@ -30,8 +30,8 @@ struct Shared<T>(T);
 unsafe impl<T> Sync for Shared<T> {}
 
 static FORMATS: Shared<[Format; 2]> = Shared([
-    Format(c"stats".as_ptr(), c"params".as_ptr()),
-    Format(std::ptr::null(), std::ptr::null()),
+    Format(c"stats".as_ptr(), c"coldshoe-soft".as_ptr(), 0),
+    Format(std::ptr::null(), std::ptr::null(), 0),
 ]);
 
 static TABLE: Shared<Table> = Shared(Table {

@@ -39,7 +39,7 @@ static void destroy(void *instance)
 	(void)instance;
 }
 
-static const struct coldshoe_ipa_format formats[] = {{"stats", "params"}, {0, 0}};
+static const struct coldshoe_ipa_format formats[] = {{"stats", "coldshoe-soft", 0}, {0, 0, 0}};
 
 const struct coldshoe_ipa_module *coldshoe_ipa_module(void)
 {
