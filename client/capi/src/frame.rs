@@ -55,6 +55,22 @@ pub enum coldshoe_control {
     COLDSHOE_CONTROL_CONTRAST = 1 << 7,
     /// saturation
     COLDSHOE_CONTROL_SATURATION = 1 << 8,
+    /// sharpness
+    COLDSHOE_CONTROL_SHARPNESS = 1 << 9,
+    /// brightness
+    COLDSHOE_CONTROL_BRIGHTNESS = 1 << 10,
+    /// lens_position
+    COLDSHOE_CONTROL_LENS_POSITION = 1 << 11,
+    /// ae_metering
+    COLDSHOE_CONTROL_AE_METERING = 1 << 12,
+    /// awb_mode
+    COLDSHOE_CONTROL_AWB_MODE = 1 << 13,
+    /// af_mode
+    COLDSHOE_CONTROL_AF_MODE = 1 << 14,
+    /// af_trigger
+    COLDSHOE_CONTROL_AF_TRIGGER = 1 << 15,
+    /// af_pause
+    COLDSHOE_CONTROL_AF_PAUSE = 1 << 16,
 }
 
 /// What the application asks for with a frame. What is not set stays as it was tuned.
@@ -85,6 +101,25 @@ pub struct coldshoe_controls {
     pub contrast: f64,
     /// 1 = as tuned.
     pub saturation: f64,
+    /// 1 = as tuned.
+    pub sharpness: f64,
+    /// -1 to 1; 0 = as tuned.
+    pub brightness: f64,
+    /// Dioptres, with manual focus.
+    pub lens_position: f64,
+    /// As libcamera's AeMeteringMode: 0 centre-weighted, 1 spot, 2 matrix, 3 custom.
+    pub ae_metering: u32,
+    /// As libcamera's AwbMode: 0 auto, 1 incandescent, 2 tungsten, 3 fluorescent, 4 indoor,
+    /// 5 daylight, 6 cloudy, 7 custom.
+    pub awb_mode: u32,
+    /// As libcamera's AfMode: 0 manual, 1 auto, 2 continuous.
+    pub af_mode: u32,
+    /// As libcamera's AfTrigger: 0 start, 1 cancel.
+    pub af_trigger: u32,
+    /// As libcamera's AfPause: 0 immediate, 1 deferred, 2 resume.
+    pub af_pause: u32,
+    /// 0
+    pub reserved_2: u32,
 }
 
 /// A frame, as the pipeline knows it.
@@ -163,7 +198,8 @@ impl coldshoe_applied {
 impl coldshoe_controls {
     fn checked(&self) -> Result<Controls, Fail> {
         use coldshoe_control::*;
-        let mut fields = Fields::new("frame.controls", self.set, self.reserved)?;
+        let reserved = self.reserved | self.reserved_2;
+        let mut fields = Fields::new("frame.controls", self.set, reserved)?;
         let gains = [self.colour_gain_red, self.colour_gain_blue];
         let controls = Controls {
             ae_enable: fields.take(COLDSHOE_CONTROL_AE_ENABLE as u32, self.ae_enable != 0),
@@ -179,6 +215,14 @@ impl coldshoe_controls {
             colour_gains: fields.take(COLDSHOE_CONTROL_COLOUR_GAINS as u32, gains),
             contrast: fields.take(COLDSHOE_CONTROL_CONTRAST as u32, self.contrast),
             saturation: fields.take(COLDSHOE_CONTROL_SATURATION as u32, self.saturation),
+            sharpness: fields.take(COLDSHOE_CONTROL_SHARPNESS as u32, self.sharpness),
+            brightness: fields.take(COLDSHOE_CONTROL_BRIGHTNESS as u32, self.brightness),
+            lens_position: fields.take(COLDSHOE_CONTROL_LENS_POSITION as u32, self.lens_position),
+            ae_metering: fields.take(COLDSHOE_CONTROL_AE_METERING as u32, self.ae_metering),
+            awb_mode: fields.take(COLDSHOE_CONTROL_AWB_MODE as u32, self.awb_mode),
+            af_mode: fields.take(COLDSHOE_CONTROL_AF_MODE as u32, self.af_mode),
+            af_trigger: fields.take(COLDSHOE_CONTROL_AF_TRIGGER as u32, self.af_trigger),
+            af_pause: fields.take(COLDSHOE_CONTROL_AF_PAUSE as u32, self.af_pause),
         };
         fields.end()?;
         Ok(controls)
@@ -215,6 +259,15 @@ mod tests {
             colour_gain_blue: 7.0,
             contrast: 8.0,
             saturation: 9.0,
+            sharpness: 10.0,
+            brightness: 11.0,
+            lens_position: 12.0,
+            ae_metering: 13,
+            awb_mode: 14,
+            af_mode: 15,
+            af_trigger: 16,
+            af_pause: 17,
+            reserved_2: 0,
         }
     }
 
@@ -230,11 +283,19 @@ mod tests {
             colour_gains: Some([6.0, 7.0]),
             contrast: Some(8.0),
             saturation: Some(9.0),
+            sharpness: Some(10.0),
+            brightness: Some(11.0),
+            lens_position: Some(12.0),
+            ae_metering: Some(13),
+            awb_mode: Some(14),
+            af_mode: Some(15),
+            af_trigger: Some(16),
+            af_pause: Some(17),
         };
         let seen = |set| controls(set).checked().unwrap();
         assert_eq!(seen(0), Controls::default());
-        assert_eq!(seen((1 << 9) - 1), all);
-        for bit in 0..9 {
+        assert_eq!(seen((1 << 17) - 1), all);
+        for bit in 0..17 {
             let words = format!("{:?}", seen(1 << bit));
             assert_eq!(words.matches("Some").count(), 1, "{words}");
         }
@@ -242,7 +303,7 @@ mod tests {
 
     #[test]
     fn bits_without_a_meaning_are_refused() {
-        assert!(controls(1 << 9).checked().is_err());
+        assert!(controls(1 << 17).checked().is_err());
         let reserved = coldshoe_controls {
             reserved: 1,
             ..controls(0)

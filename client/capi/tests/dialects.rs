@@ -163,6 +163,15 @@ fn structures_are_laid_out_as_the_library_reads_them() {
             colour_gain_blue,
             contrast,
             saturation,
+            sharpness,
+            brightness,
+            lens_position,
+            ae_metering,
+            awb_mode,
+            af_mode,
+            af_trigger,
+            af_pause,
+            reserved_2,
         }
     );
     laid_out!(

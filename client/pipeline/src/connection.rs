@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coldshoe_control::client::{Body, Envelope, Hello, SessionFault, WorkerReplaced};
+use coldshoe_control::client::{Body, Envelope, Hello, SessionFault, Steer, WorkerReplaced};
 use coldshoe_control::{Received, Receiver, RecvError, SendError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -39,6 +39,7 @@ pub(crate) struct Connection {
 pub(crate) enum Notice {
     Fault(SessionFault),
     Replaced(WorkerReplaced, Vec<OwnedFd>),
+    Steer(Steer),
 }
 
 /// What became of a request that is not waited for.
@@ -104,6 +105,7 @@ impl Connection {
             match body {
                 Body::SessionFault(fault) => self.note(Notice::Fault(fault)),
                 Body::WorkerReplaced(replaced) => self.note(Notice::Replaced(replaced, fds)),
+                Body::Steer(steer) => self.note(Notice::Steer(steer)),
                 // Serial 0: the daemon could not tell what it refused.
                 Body::Error(error) if serial == self.serial || serial == 0 => {
                     return Ok(Answer::Refused(error.into()));
@@ -161,6 +163,7 @@ impl Connection {
                 Ok((_, Body::WorkerReplaced(replaced), fds)) => {
                     self.note(Notice::Replaced(replaced, fds));
                 }
+                Ok((_, Body::Steer(steer), _)) => self.note(Notice::Steer(steer)),
                 Ok(_) => {}
                 Err(RecvError::WouldBlock) => return Ok(None),
                 Err(error) => return Err(error),
@@ -168,8 +171,12 @@ impl Connection {
         }
     }
 
-    /// The newest are what counts.
+    /// The newest are what counts. Of what steers, the newest alone.
     fn note(&mut self, notice: Notice) {
+        if matches!(notice, Notice::Steer(_)) {
+            self.notices
+                .retain(|earlier| !matches!(earlier, Notice::Steer(_)));
+        }
         if self.notices.len() == NOTICES {
             self.notices.pop_front();
         }

@@ -80,6 +80,7 @@ mod outcome;
 mod overview;
 mod patience;
 mod session;
+mod steering;
 mod submit;
 mod takeover;
 mod wait;

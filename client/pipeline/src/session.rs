@@ -21,6 +21,7 @@ use crate::last::LastGood;
 use crate::link::Link;
 use crate::outcome::Counters;
 use crate::patience::Patience;
+use crate::steering::Steering;
 use crate::takeover::Duty;
 use crate::watch::Watch;
 use crate::{Answer, Error, Open, default_socket};
@@ -50,6 +51,7 @@ pub struct Session {
     pub(crate) duty: Duty,
     pub(crate) ladder: Ladder,
     pub(crate) fault: Option<Fault>,
+    pub(crate) steering: Steering,
     /// What is wrong with the daemon.
     pub(crate) daemon_trouble: Option<Trouble>,
     pub(crate) generation: u32,
@@ -135,6 +137,7 @@ impl Session {
             duty: Duty::Working,
             ladder: Ladder::new(monotonic_ns()),
             fault: None,
+            steering: Steering::default(),
             daemon_trouble: None,
             generation: opened.generation,
             token: opened.token,

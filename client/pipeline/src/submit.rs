@@ -19,7 +19,7 @@ pub struct Frame {
     pub deadline: Moment,
     /// What the sensor really applied to it.
     pub applied: Applied,
-    /// What the application asks for.
+    /// What the application asks for. Others that may steer the session, on the bus, go before it.
     pub controls: Controls,
 }
 
@@ -158,7 +158,7 @@ impl Session {
         };
         let context = FrameContext {
             applied: frame.applied,
-            controls: frame.controls,
+            controls: self.steering.over(&frame.controls),
         };
         self.guard.applied(&frame.applied);
         let given = match self.duty {

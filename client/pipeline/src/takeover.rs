@@ -51,6 +51,7 @@ impl Session {
 
     /// Takes note of what the daemon has to say. Never waits.
     pub(crate) fn attend(&mut self) {
+        self.replies.heed();
         loop {
             let Some(connection) = self.link.up() else {
                 if !self.find_daemon() {
@@ -91,6 +92,7 @@ impl Session {
                         fds,
                     });
                 }
+                Ok(Some(Notice::Steer(steer))) => self.steering.take(&steer),
                 Err(error) => self.daemon_gone(&error),
             }
         }
@@ -101,6 +103,8 @@ impl Session {
         let trouble = Fault::daemon_gone(error);
         tracing::warn!(session = self.id, "{trouble}");
         self.forget_socket();
+        // Whoever held something held it of this daemon.
+        self.steering.let_go();
         self.link.lost(monotonic_ns());
         self.daemon_trouble = Some(trouble);
     }
@@ -193,7 +197,7 @@ impl Session {
         }
     }
 
-    fn worker_lives(&self) -> bool {
+    pub(crate) fn worker_lives(&self) -> bool {
         let mut ended = [PollFd::new(&self.worker_pidfd, PollFlags::IN)];
         matches!(poll(&mut ended, Some(&Timespec::default())), Ok(0))
     }

@@ -12,6 +12,9 @@ use crate::takeover::Duty;
 use crate::watch::Watch;
 use crate::{Error, Session, Ticket};
 
+/// Notices that are looked into while a frame is waited for.
+const MOST_LOOKS: u32 = 4;
+
 /// How a frame ended.
 enum Landing {
     Fresh,
@@ -46,7 +49,7 @@ impl Session {
             Ok(_) => return Landing::Held(WhyHeld::NotInFlight),
             Err(why) => return Landing::Skipped(why),
         };
-        let mut was_there = true;
+        let (mut was_there, mut looks) = (true, 0);
         let (flying, done) = loop {
             // Another worker that takes over gives it another number.
             let Some(flying) = self.flight.flying(id) else {
@@ -59,7 +62,14 @@ impl Session {
                     let waited = self.sleep(flying.seq, flying.deadline_ns);
                     self.counters.spurious_wakes += u64::from(waited.spurious);
                     if !waited.done && waited.noticed && monotonic_ns() < flying.deadline_ns {
-                        self.await_news(flying.deadline_ns);
+                        looks += 1;
+                        // Of a worker that is gone there is news to come. One that lives may have
+                        // given the notice itself, over and over.
+                        if looks > MOST_LOOKS || !self.worker_lives() {
+                            self.await_news(flying.deadline_ns);
+                        } else {
+                            self.attend();
+                        }
                         continue;
                     }
                     self.noise(waited.spurious, flying.frame);

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
 use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, encode, try_send};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
+use crate::owner::Owner;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
 use crate::trace;
@@ -34,6 +35,8 @@ pub(crate) struct Reply {
     serial: u32,
     body: Body,
     fds: Vec<OwnedFd>,
+    /// Told when it has been sent.
+    told: Option<oneshot::Sender<()>>,
 }
 
 impl Reply {
@@ -42,6 +45,15 @@ impl Reply {
             serial,
             body: body.into(),
             fds,
+            told: None,
+        }
+    }
+
+    /// The same; somebody waits for it to be sent.
+    pub(crate) fn telling(self, told: oneshot::Sender<()>) -> Self {
+        Self {
+            told: Some(told),
+            ..self
         }
     }
 
@@ -95,6 +107,11 @@ impl Outbox {
         }
     }
 
+    /// Answers that there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.replies.capacity()
+    }
+
     /// Resolves when nobody reads the answers any more.
     pub(crate) async fn closed(&self) {
         self.replies.closed().await;
@@ -124,13 +141,17 @@ pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch:
         greeted = greet(&channel, &shared) => greeted,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    if let Err(trouble) = greeted {
-        tracing::warn!(%trouble, "client refused");
-        let error = Envelope::new(0, client::Error::from(trouble));
-        let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
-        return;
-    }
-    go_on(channel, shared, stop, None).await;
+    let software = match greeted {
+        Ok(software) => software,
+        Err(trouble) => {
+            tracing::warn!(%trouble, "client refused");
+            let error = Envelope::new(0, client::Error::from(trouble));
+            let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
+            return;
+        }
+    };
+    let owner = Owner::of(Some(channel.as_fd()), software);
+    go_on(channel, shared, stop, owner, None).await;
 }
 
 /// Goes on with a session whose client said Hello to another daemon.
@@ -141,7 +162,10 @@ pub(crate) async fn resume(
     adopted: Adopted,
 ) {
     match Channel::new(socket) {
-        Ok(channel) => go_on(channel, shared, stop, Some(adopted)).await,
+        Ok(channel) => {
+            let owner = Owner::of(Some(channel.as_fd()), String::new());
+            go_on(channel, shared, stop, owner, Some(adopted)).await;
+        }
         Err(error) => tracing::warn!(%error, "client lost"),
     }
 }
@@ -153,6 +177,7 @@ pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
     let client = Client {
         orders: receiver,
         outbox,
+        owner: Owner::of(None::<BorrowedFd<'_>>, String::new()),
         serial: 0,
     };
     tokio::spawn(async move {
@@ -166,6 +191,7 @@ async fn go_on(
     channel: Channel,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
+    owner: Owner,
     adopted: Option<Adopted>,
 ) {
     let (replies, outgoing) = mpsc::channel(OUTBOX);
@@ -179,6 +205,7 @@ async fn go_on(
             overrun: Arc::new(overrun),
             socket: socket.flatten().map(Arc::new),
         },
+        owner,
         sessions: HashMap::new(),
         tasks: JoinSet::new(),
     };
@@ -197,7 +224,8 @@ async fn go_on(
 }
 
 /// The client speaks first; the answer names what both can do.
-async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
+/// Tells what the client calls itself.
+async fn greet(channel: &Channel, shared: &Shared) -> Result<String, Trouble> {
     let protocol = |why: &dyn std::fmt::Display| {
         Trouble::new(
             ErrorCode::Protocol,
@@ -222,15 +250,23 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
         return Err(protocol(&"its first message was not Hello"));
     };
     tracing::debug!(client = hello.software, "client connected");
+    let software = hello.software.clone();
     let answer: Hello = hello.answer(&FEATURES, SOFTWARE)?;
     channel
         .send(&Envelope::new(serial, answer), &[])
         .await
-        .map_err(|error| protocol(&error))
+        .map_err(|error| protocol(&error))?;
+    Ok(software)
 }
 
 async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
-    while let Some(Reply { serial, body, fds }) = outgoing.recv().await {
+    while let Some(reply) = outgoing.recv().await {
+        let Reply {
+            serial,
+            body,
+            fds,
+            told,
+        } = reply;
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let envelope = Envelope::new(serial, body);
         let sent = match channel.send(&envelope, &fds).await {
@@ -243,6 +279,9 @@ async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
         };
         if let Err(error) = sent {
             return tracing::debug!(%error, "client lost");
+        }
+        if let Some(told) = told {
+            let _ = told.send(());
         }
     }
 }
@@ -260,6 +299,7 @@ fn unsayable(error: &EncodeError) -> Trouble {
 struct Connection {
     shared: Arc<Shared>,
     outbox: Outbox,
+    owner: Owner,
     sessions: HashMap<u64, mpsc::Sender<Order>>,
     /// One task a session; each returns its id.
     tasks: JoinSet<u64>,
@@ -344,6 +384,7 @@ impl Connection {
         let client = Client {
             orders: receiver,
             outbox: self.outbox.clone(),
+            owner: self.owner.clone(),
             serial: 0,
         };
         let (id, context) = (adopted.brief.id, Arc::clone(&self.shared.context));
@@ -359,6 +400,7 @@ impl Connection {
         let client = Client {
             orders: receiver,
             outbox: self.outbox.clone(),
+            owner: self.owner.clone(),
             serial,
         };
         let roster = &self.shared.context.roster;
@@ -429,7 +471,7 @@ impl Connection {
             isp_capabilities: source.isp_capabilities,
         };
         self.outbox.send(
-            match trace::begin(Arc::clone(roster), session, source, frames) {
+            match trace::begin(Arc::clone(roster), session, source, frames, None) {
                 Ok(out_of) => Reply::new(serial, tracing, vec![out_of]),
                 Err(error) => Reply::trouble(
                     serial,

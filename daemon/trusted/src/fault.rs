@@ -49,6 +49,20 @@ impl Fault {
         }
     }
 
+    /// Somebody who may has put the module out of use.
+    pub(crate) fn evicted(module: &str, why: &str) -> Self {
+        let fault = Self::new(
+            FaultReason::Unspecified,
+            format!("module {module:?} was put into quarantine"),
+            why,
+            format!("`coldshoectl module release {module}` lifts that"),
+        );
+        Self {
+            witnessed: false,
+            ..fault
+        }
+    }
+
     /// The pipeline says that no answers come.
     pub(crate) fn stalled(module: &str, frame: u64) -> Self {
         let fault = Self::new(

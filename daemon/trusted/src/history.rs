@@ -137,6 +137,8 @@ struct Content {
 pub(crate) struct History {
     content: Mutex<Content>,
     changed: Notify,
+    /// Told when anything changes.
+    news: watch::Sender<()>,
     /// How often a module was released.
     released: watch::Sender<u64>,
     /// Sessions that may be quarantined before their module is.
@@ -155,6 +157,7 @@ impl History {
         Self {
             content: Mutex::new(content),
             changed: Notify::new(),
+            news: watch::Sender::new(()),
             released: watch::Sender::new(0),
             sessions,
         }
@@ -186,7 +189,7 @@ impl History {
             content.faults.pop_front();
         }
         drop(content);
-        self.changed.notify_one();
+        self.tell();
         number
     }
 
@@ -199,7 +202,7 @@ impl History {
             record.recovery_us = Some(micros.max(1));
         }
         drop(content);
-        self.changed.notify_one();
+        self.tell();
     }
 
     /// A module was quarantined in a session. Whether it is for the whole machine now.
@@ -223,7 +226,7 @@ impl History {
         }
         let quarantined = standing.quarantined.is_some();
         drop(content);
-        self.changed.notify_one();
+        self.tell();
         quarantined
     }
 
@@ -237,7 +240,10 @@ impl History {
             }) => Err(Trouble::new(
                 ErrorCode::ModuleQuarantined,
                 format!("module {module:?} is quarantined"),
-                format!("it failed too often in {sessions} sessions; the last time: {why}"),
+                match sessions {
+                    0 => format!("it was put there: {why}"),
+                    _ => format!("it failed too often in {sessions} sessions; the last time: {why}"),
+                },
                 format!(
                     "install a build that works, then `coldshoectl module release {module}`; or \
                      name a module that stands in for it with --fallback"
@@ -251,8 +257,56 @@ impl History {
     pub(crate) fn release(&self, module: &str) -> bool {
         let known = self.lock().modules.remove(module).is_some();
         self.released.send_modify(|count| *count += 1);
-        self.changed.notify_one();
+        self.tell();
         known
+    }
+
+    /// Nobody is to load a module before it is released.
+    pub(crate) fn quarantine(&self, module: &str, why: &str) -> Result<(), Trouble> {
+        let mut content = self.lock();
+        if content.modules.len() >= MAX_MODULES && !content.modules.contains_key(module) {
+            return Err(Trouble::new(
+                ErrorCode::Limit,
+                format!("module {module:?} is not put into quarantine"),
+                format!("{MAX_MODULES} modules are remembered, no more are"),
+                "release modules that are not needed",
+            ));
+        }
+        let standing = content.modules.entry(module.to_owned()).or_default();
+        standing.why = cut(why);
+        standing.quarantined.get_or_insert_with(now);
+        drop(content);
+        self.tell();
+        Ok(())
+    }
+
+    /// Whether a module is in quarantine.
+    pub(crate) fn is_quarantined(&self, module: &str) -> bool {
+        let content = self.lock();
+        let standing = content.modules.get(module);
+        standing.is_some_and(|standing| standing.quarantined.is_some())
+    }
+
+    /// How many of the faults that are remembered were of a module.
+    pub(crate) fn faults_of(&self, module: &str) -> u64 {
+        let content = self.lock();
+        let own = content.faults.iter().filter(|fault| fault.module == module);
+        own.count() as u64
+    }
+
+    /// Number of the last fault.
+    pub(crate) fn last(&self) -> u64 {
+        self.lock().last
+    }
+
+    /// Changes with every fault, and with what is quarantined and released.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.notify_one();
+        self.news.send_replace(());
     }
 
     /// Changes when a module is released.

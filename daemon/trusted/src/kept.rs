@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 
-use coldshoe_control::client::{Confinement, ModuleInfo, OpenSession, Sensor};
+use coldshoe_control::client::{Confinement, Controls, ModuleInfo, OpenSession, Sensor};
 use memfd::{FileSeal, MemfdOptions};
 use prost::Message;
 
@@ -41,6 +41,21 @@ pub(crate) struct Kept {
     /// The one on duty.
     #[prost(message, optional, tag = "11")]
     pub(crate) worker: Option<KeptWorker>,
+    /// Whose it is.
+    #[prost(uint32, tag = "12")]
+    pub(crate) owner_uid: u32,
+    #[prost(uint32, tag = "13")]
+    pub(crate) owner_pid: u32,
+    #[prost(string, tag = "14")]
+    pub(crate) software: String,
+    /// When it began, in microseconds since 1970.
+    #[prost(uint64, tag = "15")]
+    pub(crate) began_us: u64,
+    /// What others than its pipeline ask for, if it was told of any.
+    #[prost(message, optional, tag = "16")]
+    pub(crate) controls: Option<Controls>,
+    #[prost(uint32, tag = "17")]
+    pub(crate) restarts: u32,
 }
 
 /// The bytes that its workers load.

@@ -18,6 +18,7 @@
 
 mod adopt;
 mod brief;
+mod bus;
 mod cgroup;
 mod channel;
 mod config;
@@ -36,6 +37,7 @@ mod kept;
 mod launch;
 mod live;
 mod module_log;
+mod owner;
 mod place;
 mod private_group;
 mod processors;
@@ -56,6 +58,7 @@ mod trust_file;
 mod tuning;
 mod worker;
 
+pub use bus::{Bus, LogDial, WhichBus};
 pub use cgroup::cgroup_limits;
 pub use config::{Config, Fallback, Timeouts};
 pub use contracts::ContractsError;

@@ -260,6 +260,11 @@ impl Live {
         saved
     }
 
+    /// Where its pipeline is called.
+    pub(crate) fn custody(&self) -> Arc<Custody> {
+        Arc::clone(&self.custody)
+    }
+
     /// Sends the pipeline to its control socket, now and for some time.
     pub(crate) fn call_pipeline(&self) {
         call_pipeline(Arc::clone(&self.custody));

@@ -11,17 +11,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Parser;
 use coldshoe_wall::outside::{inherited, keep_if_asked};
-use coldshoed::{Config, CpuList, Fallback, Patience, Pulse, Server};
+use coldshoed::{Bus, Config, CpuList, Fallback, LogDial, Patience, Pulse, Server, WhichBus};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 use crate::log::Log;
 
 /// Patience with threads that still read a file when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Patience with the bus before the daemon calls itself ready.
+const BUS: Duration = Duration::from_secs(3);
 
 /// Runs camera algorithms in isolated processes.
 #[derive(Parser)]
@@ -73,6 +77,9 @@ struct Options {
     /// Longest pause before a worker that keeps failing is replaced again, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     max_pause: u64,
+    /// The bus to be on as org.coldshoe.Coldshoe1 [default: session where there is one]
+    #[arg(long, value_name = "BUS")]
+    bus: Option<WhichBus>,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
     #[arg(long)]
     stop_at_eof: bool,
@@ -96,19 +103,30 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is no filter", options.log))?;
     let log = Log::to_stderr().context("cannot start the log")?;
     let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .init();
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    let dial = LogDial::new(&options.log, move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    });
     // Its own words would wait for whoever reads standard error.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    let served = serve(options, passed, log.clone());
+    let served = serve(options, passed, log.clone(), dial);
     log.finish();
     served
 }
 
-fn serve(options: Options, passed: Vec<(String, OwnedFd)>, log: Log) -> anyhow::Result<()> {
+fn serve(
+    options: Options,
+    passed: Vec<(String, OwnedFd)>,
+    log: Log,
+    dial: LogDial,
+) -> anyhow::Result<()> {
     let mut config = Config::discover()?;
     if let Some(dir) = options.runtime_dir {
         config.runtime_dir = Some(dir);
@@ -135,7 +153,9 @@ fn serve(options: Options, passed: Vec<(String, OwnedFd)>, log: Log) -> anyhow::
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(run(config, passed, options.stop_at_eof, log));
+    let which = options.bus.unwrap_or_else(WhichBus::discover);
+    let bus = (which, dial);
+    let ended = runtime.block_on(run(config, passed, options.stop_at_eof, log, bus));
     // A thread that waits for a disk which does not answer ends with the process.
     runtime.shutdown_timeout(FAREWELL);
     ended
@@ -146,6 +166,7 @@ async fn run(
     passed: Vec<(String, OwnedFd)>,
     stop_at_eof: bool,
     log: Log,
+    (which, dial): (WhichBus, LogDial),
 ) -> anyhow::Result<()> {
     // Workers of an unprivileged daemon run as its own user, and so do others.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close its memory")?;
@@ -159,7 +180,15 @@ async fn run(
         }
     };
     let server = Server::bind(config, passed).map_err(told)?;
-    tokio::spawn(watch_over(server.pulse()));
+    let bus = Bus::of(&server, which, dial);
+    let mut tried = bus.tried();
+    tokio::spawn(bus.run());
+    let pulse = server.pulse();
+    tokio::spawn(async move {
+        // Whoever waits for the daemon to be ready finds it on the bus.
+        let _ = timeout(BUS, tried.wait_for(|tried| *tried)).await;
+        watch_over(pulse).await;
+    });
     let leave = server
         .serve(async move {
             tokio::select! {

@@ -1,6 +1,7 @@
 //! Modules by name: found, read, looked at, and trusted or not.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use coldshoe_control::Trouble;
@@ -9,7 +10,7 @@ use rustix::fs::Uid;
 
 use crate::elf;
 use crate::identity::{Digest, Identity, IdentityError};
-use crate::place::{Place, PlaceError};
+use crate::place::{Hands, Place, PlaceError};
 use crate::trust::{Origin, Sighting, Trust, TrustStore};
 
 /// Longest module name, in bytes.
@@ -28,6 +29,38 @@ pub(crate) struct Module {
     /// SHA-256 of those bytes.
     pub(crate) digest: Digest,
     pub(crate) trust: Trust,
+}
+
+/// A module's file at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    path: PathBuf,
+    inode: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// A module that was looked at, and not loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) path: PathBuf,
+    /// None: it cannot be read.
+    pub(crate) digest: Option<Digest>,
+    origin: Origin,
+    hands: Hands,
+    /// Why it cannot be loaded, if so.
+    pub(crate) unfit: Option<String>,
+}
+
+impl Look {
+    fn sighting(&self) -> Option<Sighting<'_>> {
+        Some(Sighting {
+            path: &self.path,
+            digest: self.digest?,
+            origin: self.origin,
+            hands: self.hands,
+        })
+    }
 }
 
 /// The module directories. A module's name is its file's name without `.so`.
@@ -122,8 +155,90 @@ impl Registry {
         })
     }
 
+    /// What tells that a module's file has changed. None: there is no such file.
+    pub(crate) fn stamp(&self, name: &str) -> Option<Stamp> {
+        if !is_name(name) {
+            return None;
+        }
+        self.dirs.iter().find_map(|(dir, _)| {
+            let path = dir.join(format!("{name}.so"));
+            let meta = std::fs::symlink_metadata(&path).ok()?;
+            Some(Stamp {
+                path,
+                inode: (meta.dev(), meta.ino()),
+                size: meta.size(),
+                changed: (meta.ctime(), meta.ctime_nsec()),
+            })
+        })
+    }
+
+    /// Reads a module as if to load it, and remembers nothing. Reads all of its file: not for a thread
+    /// that must not wait.
+    pub(crate) fn look(&self, name: &str) -> Option<Look> {
+        if !is_name(name) {
+            return None;
+        }
+        let file = format!("{name}.so");
+        for (dir, origin) in &self.dirs {
+            let identity = match self.read(dir, &file) {
+                Err(IdentityError::Place(PlaceError::Missing(_))) => continue,
+                Err(error) => {
+                    return Some(Look {
+                        path: dir.join(file),
+                        digest: None,
+                        origin: *origin,
+                        hands: Hands::Own,
+                        unfit: Some(error.to_string()),
+                    });
+                }
+                Ok(identity) => identity,
+            };
+            let unfit = elf::check(&identity.content).err();
+            return Some(Look {
+                path: identity.path,
+                digest: Some(identity.digest),
+                origin: *origin,
+                hands: identity.hands,
+                unfit: unfit.map(|unfit| unfit.to_string()),
+            });
+        }
+        None
+    }
+
+    /// What the trust store says of a module that was looked at.
+    pub(crate) fn standing(&self, look: &Look) -> Trust {
+        match look.sighting() {
+            Some(seen) => self.trust.standing(seen).unwrap_or(Trust::Unknown),
+            None => Trust::Unknown,
+        }
+    }
+
+    /// The bytes of a module that are there now are trusted.
+    pub(crate) fn pin(&self, name: &str) -> Result<(), Trouble> {
+        let look = self.look(name).ok_or_else(|| self.unknown(name))?;
+        let seen = match (&look.unfit, look.sighting()) {
+            (None, Some(seen)) => seen,
+            (why, _) => {
+                let why = why.clone().unwrap_or_default();
+                let remedy = "install a module that can be loaded".to_owned();
+                return Err(refused(name, &why, remedy));
+            }
+        };
+        self.trust
+            .pin(seen)
+            .map_err(|error| refused(name, &error, error.remedy()))
+    }
+
+    /// What is recorded of a module is forgotten.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), Trouble> {
+        let look = self.look(name).ok_or_else(|| self.unknown(name))?;
+        self.trust
+            .forget(&look.path)
+            .map_err(|error| refused(name, &error, error.remedy()))
+    }
+
     /// Names of all modules, sorted.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .dirs
             .iter()

@@ -6,26 +6,70 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::os::fd::{AsFd, OwnedFd};
 
 use coldshoe_control::client::{
-    MAX_LISTED, MAX_REFUSALS, RefusedBlocks, SessionInfo, SessionState, Statistics,
+    Confinement, MAX_LISTED, MAX_REFUSALS, ModuleInfo, RefusedBlocks, SessionInfo, SessionState,
+    Statistics,
 };
 use coldshoe_frame::{Count, Ledger, Nudge};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::brief::{Brief, Memory};
-use crate::session::Client;
+use crate::live::Live;
+use crate::owner::Owner;
+use crate::session::{Client, Command};
 
 /// What proves that a session is one's own.
 pub(crate) type Token = [u8; coldshoe_control::client::TOKEN];
 
 /// Every session of the daemon.
 #[derive(Debug, Default)]
-pub(crate) struct Roster(Mutex<BTreeMap<u64, Entry>>);
+pub(crate) struct Roster {
+    sessions: Mutex<BTreeMap<u64, Entry>>,
+    /// Told when a session comes, goes or does otherwise.
+    changed: watch::Sender<()>,
+}
+
+/// A session that begins.
+pub(crate) struct Newcomer<'a> {
+    pub(crate) info: SessionInfo,
+    pub(crate) token: Token,
+    /// Who resumes it.
+    pub(crate) clients: mpsc::Sender<Client>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) brief: &'a Brief,
+    pub(crate) owner: Owner,
+    /// When, in microseconds since 1970.
+    pub(crate) began_us: u64,
+}
+
+/// A session, for whoever shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// Without its statistics.
+    pub(crate) info: SessionInfo,
+    pub(crate) owner: Owner,
+    pub(crate) began_us: u64,
+    /// What its last worker runs, and how that is confined.
+    pub(crate) last: Option<Arc<LastWorker>>,
+    /// AE, AWB and AF, as numbers of the protocol.
+    pub(crate) algorithms: [u32; 3],
+}
+
+/// The worker that was on duty last.
+#[derive(Debug)]
+pub(crate) struct LastWorker {
+    pub(crate) module: ModuleInfo,
+    pub(crate) confinement: Confinement,
+}
 
 #[derive(Debug)]
 struct Entry {
     info: SessionInfo,
     token: Token,
     clients: mpsc::Sender<Client>,
+    commands: mpsc::Sender<Command>,
+    owner: Owner,
+    began_us: u64,
+    last: Option<Arc<LastWorker>>,
     memory: Arc<Memory>,
     params_format: String,
     isp_capabilities: u64,
@@ -54,20 +98,27 @@ pub(crate) struct Place {
 }
 
 impl Roster {
-    /// Enters a session; who resumes it comes out of `clients`.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        info: SessionInfo,
-        token: Token,
-        clients: mpsc::Sender<Client>,
-        brief: &Brief,
-    ) -> Place {
+    /// Enters a session.
+    pub(crate) fn enter(self: &Arc<Self>, newcomer: Newcomer<'_>) -> Place {
+        let Newcomer {
+            info,
+            token,
+            clients,
+            commands,
+            brief,
+            owner,
+            began_us,
+        } = newcomer;
         let id = info.session;
         let memory = Arc::clone(&brief.memory);
         let entry = Entry {
             info,
             token,
             clients,
+            commands,
+            owner,
+            began_us,
+            last: None,
             nudge: Nudge::map(memory.forward.as_fd(), &memory.geometry).ok(),
             memory,
             params_format: brief.request.params_format.clone(),
@@ -75,6 +126,7 @@ impl Roster {
             worker: None,
         };
         self.lock().insert(id, entry);
+        self.changed.send_replace(());
         Place {
             id,
             roster: Arc::clone(self),
@@ -95,6 +147,39 @@ impl Roster {
                 ..entry.info.clone()
             })
             .collect()
+    }
+
+    /// Changes when a session comes, goes or does otherwise.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// All sessions, by number.
+    pub(crate) fn views(&self) -> Vec<View> {
+        self.lock().values().map(Entry::view).collect()
+    }
+
+    /// One session.
+    pub(crate) fn view(&self, id: u64) -> Option<View> {
+        self.lock().get(&id).map(Entry::view)
+    }
+
+    /// What a session's pipeline has counted.
+    pub(crate) fn statistics(&self, id: u64) -> Option<Statistics> {
+        let sessions = self.lock();
+        let nudge = sessions.get(&id)?.nudge.as_ref()?;
+        Some(statistics(&nudge.ledger()))
+    }
+
+    /// Where a session is told what others than its pipeline ask for.
+    pub(crate) fn commands(&self, id: u64) -> Option<mpsc::Sender<Command>> {
+        Some(self.lock().get(&id)?.commands.clone())
+    }
+
+    /// The same of all sessions.
+    pub(crate) fn all_commands(&self) -> Vec<mpsc::Sender<Command>> {
+        let sessions = self.lock();
+        sessions.values().map(|entry| entry.commands.clone()).collect()
     }
 
     /// Where a session's parameters are; none without a worker.
@@ -137,7 +222,7 @@ impl Roster {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,16 +235,36 @@ impl Place {
     }
 
     /// Which worker is on duty by now.
-    pub(crate) fn on_duty(&self, worker: Option<(u32, &Arc<OwnedFd>)>) {
+    pub(crate) fn on_duty(&self, worker: Option<&Live>) {
         if let Some(entry) = self.roster.lock().get_mut(&self.id) {
-            entry.worker = worker.map(|(generation, replies)| (generation, Arc::clone(replies)));
+            let before = entry.worker.as_ref().map(|(generation, _)| *generation);
+            entry.worker = worker.map(|live| (live.generation, Arc::clone(&live.replies)));
+            if let Some(live) = worker
+                && before != Some(live.generation)
+            {
+                entry.last = Some(Arc::new(LastWorker {
+                    module: live.module.clone(),
+                    confinement: live.confinement.clone(),
+                }));
+            }
+        }
+    }
+
+    /// It began under another daemon.
+    pub(crate) fn began(&self, began_us: u64) {
+        if let Some(entry) = self.roster.lock().get_mut(&self.id) {
+            entry.began_us = began_us;
         }
     }
 
     /// How the session does by now.
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionInfo)) {
         if let Some(entry) = self.roster.lock().get_mut(&self.id) {
+            let before = entry.info.clone();
             change(&mut entry.info);
+            if entry.info != before {
+                self.roster.changed.send_replace(());
+            }
         }
     }
 }
@@ -167,14 +272,36 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.roster.lock().remove(&self.id);
+        self.roster.changed.send_replace(());
     }
+}
+
+impl Entry {
+    fn view(&self) -> View {
+        let states = self.nudge.as_ref().map(|nudge| {
+            let states = nudge.ledger().count(Count::States);
+            [0, 1, 2].map(|place: u32| state(states, place))
+        });
+        View {
+            info: self.info.clone(),
+            owner: self.owner.clone(),
+            began_us: self.began_us,
+            last: self.last.clone(),
+            algorithms: states.unwrap_or_default(),
+        }
+    }
+}
+
+/// One of the three states that travel in a word.
+fn state(states: u64, place: u32) -> u32 {
+    u32::from((states >> (8 * place)) as u8)
 }
 
 fn statistics(ledger: &Ledger) -> Statistics {
     let count = |count| ledger.count(count);
     let us = |share| ledger.latency_ns(share) / 1000;
     let states = count(Count::States);
-    let state = |place: u32| u32::from((states >> (8 * place)) as u8);
+    let state = |place: u32| state(states, place);
     let refusals = ledger.refusals().take(MAX_REFUSALS);
     Statistics {
         fresh: count(Count::Fresh),

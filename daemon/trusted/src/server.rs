@@ -304,6 +304,10 @@ impl Server {
         false
     }
 
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.shared.context
+    }
+
     /// How it does, for whoever watches over it.
     pub fn pulse(&self) -> Pulse {
         Pulse::of(&self.shared.context)

@@ -8,6 +8,7 @@ mod faults;
 mod keeping;
 mod opening;
 mod orders;
+mod steering;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
 use self::opening::{prepare, stand_in};
+use self::steering::Steering;
+pub(crate) use self::steering::{Command, Unmet, What};
 use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
 use crate::cgroup::Cgroups;
@@ -33,6 +36,7 @@ use crate::history::{History, Whose};
 use crate::jailer::Jailer;
 use crate::kept::{Kept, KeptWorker};
 use crate::live::Live;
+use crate::owner::Owner;
 use crate::registry::Registry;
 use crate::roster::{Place, Roster, Token};
 use crate::states::States;
@@ -67,6 +71,7 @@ pub(crate) struct Order {
 pub(crate) struct Client {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) outbox: Outbox,
+    pub(crate) owner: Owner,
     /// Serial of the request that it came with.
     pub(crate) serial: u32,
 }
@@ -174,6 +179,13 @@ struct Session {
     client: Client,
     /// Who comes to take the client's place.
     comers: mpsc::Receiver<Client>,
+    /// What others than the pipeline ask for.
+    commands: mpsc::Receiver<Command>,
+    commanders: mpsc::WeakSender<Command>,
+    steering: Steering,
+    owner: Owner,
+    /// When it began, in microseconds since 1970.
+    began_us: u64,
     permit: Permit,
     place: Place,
     token: Token,
@@ -190,6 +202,8 @@ struct Session {
     /// Serial of a request to resume the session that waits for a worker.
     resuming: Option<u32>,
     faults: u32,
+    /// Workers that took over.
+    restarts: u32,
     /// Standbys in a row that did not last.
     lost_standbys: u32,
     stored: Stored,
@@ -213,6 +227,7 @@ struct Stored {
 enum Event {
     Order(Option<Order>),
     Comer(Client),
+    Command(Command),
     Fault(Fault),
     Successor(News),
     Released,
@@ -233,6 +248,7 @@ impl Session {
                     self.close().await;
                 }
                 Event::Comer(client) => self.take(client),
+                Event::Command(command) => self.heed(command).await,
                 Event::Fault(fault) => {
                     if let Some(live) = self.off_duty() {
                         self.fail(live, fault).await;
@@ -255,6 +271,7 @@ impl Session {
             fault = on_duty(&mut self.state) => Event::Fault(fault),
             Some(client) = self.comers.recv() => Event::Comer(client),
             order = self.client.orders.recv() => Event::Order(order),
+            Some(command) = self.commands.recv() => Event::Command(command),
             // Nobody is left to work for.
             () = self.client.outbox.closed() => Event::Order(None),
             news = self.successor.news() => Event::Successor(news),
@@ -267,14 +284,14 @@ impl Session {
             State::Running(live) | State::Degraded(live) => Some(live),
             _ => None,
         };
-        self.place
-            .on_duty(live.map(|live| (live.generation, &live.replies)));
+        self.place.on_duty(live.map(|live| &**live));
         self.place.update(|info| {
             info.state = self.state.on_the_wire().into();
             info.generation = live.map_or(0, |live| live.generation);
             info.worker_pid = live.map_or(0, |live| live.worker.pid().unsigned_abs());
             info.standby = self.successor.is_ready();
             info.faults = self.faults;
+            info.restarts = self.restarts;
             info.stand_in = match self.stands_in {
                 true => self.brief.module.name.clone(),
                 false => String::new(),
@@ -325,6 +342,7 @@ impl Session {
                 Ok(reply) => {
                     tracing::info!(session = self.id, "session resumed");
                     self.client.outbox.send(reply.to(serial));
+                    self.steer_again();
                 }
                 Err(trouble) => self.client.outbox.send(Reply::trouble(serial, trouble)),
             },

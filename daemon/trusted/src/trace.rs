@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use coldshoe_frame::{Nudge, Replies};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::{self, Sender};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::roster::{Roster, Source};
@@ -23,11 +24,13 @@ const LONGEST: Duration = Duration::from_secs(600);
 const READ: Duration = Duration::from_secs(5);
 
 /// Begins to write the parameters of the next `frames` frames into a pipe, and returns its other end.
+/// The permit, if there is one, is held until it ends.
 pub(crate) fn begin(
     roster: Arc<Roster>,
     session: u64,
     source: Source,
     frames: u32,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> io::Result<OwnedFd> {
     let memory = &source.memory;
     let nudge = Nudge::map(memory.forward.as_fd(), &memory.geometry).map_err(io::Error::other)?;
@@ -45,7 +48,10 @@ pub(crate) fn begin(
         replies,
         into,
     };
-    tokio::spawn(tracer.run(frames));
+    tokio::spawn(async move {
+        let _permit = permit;
+        tracer.run(frames).await;
+    });
     Ok(out_of)
 }
 

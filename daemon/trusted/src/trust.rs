@@ -198,6 +198,54 @@ impl TrustStore {
         }
     }
 
+    /// What is known of a module, without deciding anything.
+    pub(crate) fn standing(&self, seen: Sighting<'_>) -> Result<Trust, TrustError> {
+        let records = self.file.read()?;
+        Ok(match decide(&records, seen) {
+            Decision::Known | Decision::Record(Why::Restored | Why::Replaced { .. }) => {
+                Trust::Trusted
+            }
+            Decision::Record(Why::New) => Trust::Unknown,
+            Decision::Changed(_) => Trust::Changed,
+            Decision::Revoked(_) => Trust::Revoked,
+        })
+    }
+
+    /// Somebody who may has decided for these bytes.
+    pub(crate) fn pin(&self, seen: Sighting<'_>) -> Result<(), TrustError> {
+        if seen.path.to_str().is_none() {
+            return Err(TrustError::Name(seen.path.to_owned()));
+        }
+        let _lock = self.file.lock()?;
+        let mut records = self.file.read()?;
+        records.retain(|record| record.path != seen.path);
+        if let Decision::Revoked(record) = decide(&records, seen) {
+            return Err(TrustError::Revoked {
+                path: seen.path.to_owned(),
+                entry: record.path,
+                digest: record.digest,
+                file: self.file.path().to_owned(),
+            });
+        }
+        let (path, sha256) = (seen.path.display(), seen.digest);
+        self.remember(records, &Decision::Record(Why::New), seen)?;
+        tracing::warn!(%path, %sha256, "module -> trusted: on request");
+        Ok(())
+    }
+
+    /// Somebody who may has had a module's entry deleted. None is none the less well.
+    pub(crate) fn forget(&self, path: &Path) -> Result<(), TrustError> {
+        let _lock = self.file.lock()?;
+        let mut records = self.file.read()?;
+        let before = records.len();
+        records.retain(|record| record.path != path);
+        if records.len() != before {
+            self.file.write(&records)?;
+            tracing::warn!(path = %path.display(), "module -> unknown: forgotten on request");
+        }
+        Ok(())
+    }
+
     fn remember(
         &self,
         mut records: Vec<Record>,

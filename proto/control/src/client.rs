@@ -58,6 +58,7 @@ impl Body {
             | Self::List(_)
             | Self::Listing(_)
             | Self::Release(_)
+            | Self::Steer(_)
             | Self::Trace(_) => 0,
         }
     }
@@ -83,6 +84,7 @@ impl Body {
             Self::Release(_) => "Release",
             Self::Trace(_) => "Trace",
             Self::Tracing(_) => "Tracing",
+            Self::Steer(_) => "Steer",
         }
     }
 
@@ -108,6 +110,7 @@ impl Body {
                 check::within("frames", *frames, 1, MAX_TRACED)
             }
             Self::Tracing(m) => check::name("params_format", &m.params_format),
+            Self::Steer(m) => m.validate(),
         }
     }
 }
@@ -160,7 +163,8 @@ into_body!(
     Listing,
     Release,
     Trace,
-    Tracing
+    Tracing,
+    Steer
 );
 
 impl OpenSession {
@@ -371,6 +375,13 @@ impl Listing {
             check::text("quarantined.why", &module.why)?;
         }
         Ok(())
+    }
+}
+
+impl Steer {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        self.controls.as_ref().map_or(Ok(()), Controls::validate)
     }
 }
 

@@ -16,6 +16,7 @@
 mod check;
 pub mod client;
 mod codec;
+mod controls;
 mod hello;
 pub mod keeper;
 mod socket;
@@ -25,6 +26,7 @@ pub mod worker;
 
 pub use check::{Invalid, MAX_BUFFERS, MAX_CAPACITY, MAX_NAME, MAX_SLOTS, MAX_TEXT};
 pub use codec::{DecodeError, EncodeError, MAX_DATAGRAM, MAX_FDS, Message, decode, encode};
+pub use controls::{CONTROLS, Control, Kind};
 pub use hello::{MAX_FEATURES, VERSION};
 pub use socket::{Received, Receiver, RecvError, SendError, recv, send, try_send};
 pub use text::clean;

@@ -55,10 +55,10 @@ impl Custody {
         Ok(Self { mapping, geometry })
     }
 
-    /// Tells a pipeline to look at its control socket, now and before each frame. One that sleeps is
-    /// woken; a wake that comes right before it falls asleep is lost, so do it again.
+    /// Tells a pipeline to look at its control socket, once, at the latest with its next frame. One that
+    /// sleeps is woken; a wake that comes right before it falls asleep is lost, so do it again.
     pub fn notify(&self) {
-        self.mapping.word(NOTICE).store(1, SeqCst);
+        self.mapping.word(NOTICE).fetch_add(1, SeqCst);
         for slot in 0..self.geometry.slots() as usize {
             futex::ring(self.mapping.word(self.geometry.header(slot) + DONE));
         }

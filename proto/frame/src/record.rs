@@ -42,6 +42,22 @@ pub struct Controls {
     pub contrast: Option<f64>,
     /// 1.0 = as tuned.
     pub saturation: Option<f64>,
+    /// 1.0 = as tuned.
+    pub sharpness: Option<f64>,
+    /// −1..1; 0 = as tuned.
+    pub brightness: Option<f64>,
+    /// Dioptres, with manual focus.
+    pub lens_position: Option<f64>,
+    /// Where light is metered, by the numbers of libcamera's AeMeteringMode.
+    pub ae_metering: Option<u32>,
+    /// What light to expect, by the numbers of libcamera's AwbMode.
+    pub awb_mode: Option<u32>,
+    /// Who moves the lens, by the numbers of libcamera's AfMode.
+    pub af_mode: Option<u32>,
+    /// A scan of the lens, by the numbers of libcamera's AfTrigger.
+    pub af_trigger: Option<u32>,
+    /// Whether focus is kept as it is, by the numbers of libcamera's AfPause.
+    pub af_pause: Option<u32>,
 }
 
 /// What goes to the module beside the statistics.
@@ -158,8 +174,20 @@ impl FrameContext {
             c.colour_gains.map(|g| g[1]),
             c.contrast,
             c.saturation,
+            c.sharpness,
+            c.brightness,
+            c.lens_position,
         ] {
             out.option(value);
+        }
+        for mode in [
+            c.ae_metering,
+            c.awb_mode,
+            c.af_mode,
+            c.af_trigger,
+            c.af_pause,
+        ] {
+            out.option(mode.map(f64::from));
         }
         out.bytes
     }
@@ -183,6 +211,14 @@ impl FrameContext {
             colour_gains: at.pair(),
             contrast: at.positive(),
             saturation: at.positive(),
+            sharpness: at.positive(),
+            brightness: at.number(),
+            lens_position: at.positive(),
+            ae_metering: at.mode(),
+            awb_mode: at.mode(),
+            af_mode: at.mode(),
+            af_trigger: at.mode(),
+            af_pause: at.mode(),
         };
         Self { applied, controls }
     }
@@ -301,6 +337,10 @@ impl Cursor<'_> {
         self.number().filter(|value| *value >= 0.0)
     }
 
+    fn mode(&mut self) -> Option<u32> {
+        self.positive().map(|mode| mode as u32)
+    }
+
     fn pair(&mut self) -> Option<[f64; 2]> {
         let (first, second) = (self.positive(), self.positive());
         Some([first?, second?])
@@ -330,12 +370,15 @@ mod tests {
             ev in option::of(-8.0..8.0), exposure in option::of(size()),
             gain in option::of(size()), kelvin in option::of(size()),
             gains in option::of([size(), size()]), contrast in option::of(size()),
-            saturation in option::of(size()),
+            saturation in option::of(size()), looks in [option::of(size()), option::of(-1.0..1.0)],
+            lens in option::of(size()), modes in any::<[Option<u32>; 5]>(),
         ) -> Controls {
             Controls {
                 ae_enable: ae, awb_enable: awb, exposure_value: ev, exposure_us: exposure,
                 analogue_gain: gain, colour_temperature: kelvin, colour_gains: gains,
-                contrast, saturation,
+                contrast, saturation, sharpness: looks[0], brightness: looks[1],
+                lens_position: lens, ae_metering: modes[0], awb_mode: modes[1],
+                af_mode: modes[2], af_trigger: modes[3], af_pause: modes[4],
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The return segment: replies from the worker to the pipeline.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::checkpoint;
@@ -13,7 +14,7 @@ use crate::{Geometry, clock, futex, monotonic_ns};
 
 /// Not zero while the worker sleeps on the doorbell.
 const WORKER_WAITS: usize = 0;
-/// Not zero once the daemon has something to say of this worker.
+/// Counts how often the daemon had something to say.
 pub(crate) const NOTICE: usize = LINE;
 
 // Slot header, in a line of its own.
@@ -103,6 +104,8 @@ pub struct Replies {
     mapping: Mapping,
     geometry: Geometry,
     generation: u32,
+    /// The count of notices that were heeded.
+    heeded: AtomicU32,
 }
 
 impl Replies {
@@ -119,6 +122,7 @@ impl Replies {
             mapping,
             geometry,
             generation,
+            heeded: AtomicU32::new(0),
         })
     }
 
@@ -133,10 +137,17 @@ impl Replies {
         self.done(seq) == done_word(self.generation, seq)
     }
 
-    /// Whether the daemon has something to say of the worker that writes here: that it is gone, most
+    /// Whether the daemon has had something to say since [`Self::heed`]: that the worker is gone, most
     /// likely. A worker can say so, too: then a look at the control socket brings nothing.
     pub fn noticed(&self) -> bool {
-        self.mapping.word(NOTICE).load(SeqCst) != 0
+        self.mapping.word(NOTICE).load(SeqCst) != self.heeded.load(Relaxed)
+    }
+
+    /// To be called before the control socket is looked at, so that a notice costs one look and none
+    /// is missed.
+    pub fn heed(&self) {
+        let count = self.mapping.word(NOTICE).load(SeqCst);
+        self.heeded.store(count, Relaxed);
     }
 
     /// Sleeps until the reply to `seq` is there, the daemon has something to say, or `deadline_ns`

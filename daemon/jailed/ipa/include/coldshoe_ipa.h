@@ -121,6 +121,14 @@ enum coldshoe_ipa_control {
 	COLDSHOE_IPA_COLOUR_GAINS = 1 << 6,
 	COLDSHOE_IPA_CONTRAST = 1 << 7,
 	COLDSHOE_IPA_SATURATION = 1 << 8,
+	COLDSHOE_IPA_SHARPNESS = 1 << 9,
+	COLDSHOE_IPA_BRIGHTNESS = 1 << 10,
+	COLDSHOE_IPA_LENS_POSITION = 1 << 11,
+	COLDSHOE_IPA_AE_METERING = 1 << 12,
+	COLDSHOE_IPA_AWB_MODE = 1 << 13,
+	COLDSHOE_IPA_AF_MODE = 1 << 14,
+	COLDSHOE_IPA_AF_TRIGGER = 1 << 15,
+	COLDSHOE_IPA_AF_PAUSE = 1 << 16,
 };
 
 /* What the application asked for with this frame. */
@@ -137,6 +145,16 @@ struct coldshoe_ipa_controls {
 	double colour_gain_blue;
 	double contrast;   /* 1.0 = as tuned */
 	double saturation; /* 1.0 = as tuned */
+	double sharpness;  /* 1.0 = as tuned */
+	double brightness; /* -1..1; 0 = as tuned */
+	double lens_position; /* dioptres, with af_mode 0 */
+	uint32_t ae_metering; /* 0 centre-weighted, 1 spot, 2 matrix, 3 custom */
+	uint32_t awb_mode;    /* 0 auto, 1 incandescent, 2 tungsten, 3 fluorescent, 4 indoor,
+				 5 daylight, 6 cloudy, 7 custom */
+	uint32_t af_mode;     /* 0 manual, 1 auto, 2 continuous */
+	uint32_t af_trigger;  /* with af_mode 1: 0 start a scan, 1 cancel it */
+	uint32_t af_pause;    /* with af_mode 2: 0 at once, 1 after the scan, 2 go on */
+	uint32_t reserved_2;  /* 0 */
 };
 
 struct coldshoe_ipa_frame_in {

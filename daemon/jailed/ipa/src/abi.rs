@@ -180,6 +180,24 @@ pub struct Controls {
     pub contrast: f64,
     /// 1.0 = as tuned.
     pub saturation: f64,
+    /// 1.0 = as tuned.
+    pub sharpness: f64,
+    /// −1..1; 0 = as tuned.
+    pub brightness: f64,
+    /// Dioptres, with manual focus.
+    pub lens_position: f64,
+    /// 0 centre-weighted, 1 spot, 2 matrix, 3 custom.
+    pub ae_metering: u32,
+    /// 0 auto, 1 incandescent, 2 tungsten, 3 fluorescent, 4 indoor, 5 daylight, 6 cloudy, 7 custom.
+    pub awb_mode: u32,
+    /// 0 manual, 1 auto, 2 continuous.
+    pub af_mode: u32,
+    /// 0 starts a scan, 1 cancels it; with focus that is told when.
+    pub af_trigger: u32,
+    /// 0 at once, 1 after the scan, 2 goes on; with continuous focus.
+    pub af_pause: u32,
+    /// Zero.
+    pub reserved_2: u32,
 }
 
 impl Controls {
@@ -201,6 +219,22 @@ impl Controls {
     pub const CONTRAST: u32 = 1 << 7;
     /// Bit of `saturation`.
     pub const SATURATION: u32 = 1 << 8;
+    /// Bit of `sharpness`.
+    pub const SHARPNESS: u32 = 1 << 9;
+    /// Bit of `brightness`.
+    pub const BRIGHTNESS: u32 = 1 << 10;
+    /// Bit of `lens_position`.
+    pub const LENS_POSITION: u32 = 1 << 11;
+    /// Bit of `ae_metering`.
+    pub const AE_METERING: u32 = 1 << 12;
+    /// Bit of `awb_mode`.
+    pub const AWB_MODE: u32 = 1 << 13;
+    /// Bit of `af_mode`.
+    pub const AF_MODE: u32 = 1 << 14;
+    /// Bit of `af_trigger`.
+    pub const AF_TRIGGER: u32 = 1 << 15;
+    /// Bit of `af_pause`.
+    pub const AF_PAUSE: u32 = 1 << 16;
 
     /// `value` if `bit` is set.
     pub fn get<T>(&self, bit: u32, value: T) -> Option<T> {

@@ -353,6 +353,7 @@ fn controls() -> impl Strategy<Value = Controls> {
             colour_gain_blue: colours.2,
             contrast: tastes.0,
             saturation: tastes.1,
+            ..Controls::default()
         },
     )
 }

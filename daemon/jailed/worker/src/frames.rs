@@ -234,9 +234,21 @@ fn to_controls(controls: &Controls) -> abi::Controls {
     let blue = number(C::COLOUR_GAINS, controls.colour_gains.map(|gains| gains[1]));
     let contrast = number(C::CONTRAST, controls.contrast);
     let saturation = number(C::SATURATION, controls.saturation);
+    let sharpness = number(C::SHARPNESS, controls.sharpness);
+    let brightness = number(C::BRIGHTNESS, controls.brightness);
+    let lens_position = number(C::LENS_POSITION, controls.lens_position);
     let ae_enable = number(C::AE_ENABLE, controls.ae_enable.map(f64::from));
     let awb_enable = number(C::AWB_ENABLE, controls.awb_enable.map(f64::from));
+    let mut mode = |bit: u32, value: Option<u32>| number(bit, value.map(f64::from)) as u32;
     C {
+        ae_metering: mode(C::AE_METERING, controls.ae_metering),
+        awb_mode: mode(C::AWB_MODE, controls.awb_mode),
+        af_mode: mode(C::AF_MODE, controls.af_mode),
+        af_trigger: mode(C::AF_TRIGGER, controls.af_trigger),
+        af_pause: mode(C::AF_PAUSE, controls.af_pause),
+        sharpness,
+        brightness,
+        lens_position,
         ae_enable: ae_enable as u32,
         awb_enable: awb_enable as u32,
         exposure_value,

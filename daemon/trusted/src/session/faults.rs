@@ -40,18 +40,25 @@ impl Session {
     /// The worker on duty is gone or must go.
     pub(super) async fn fail(&mut self, live: Box<Live>, fault: Fault) {
         let since = Instant::now();
-        live.call_pipeline();
-        let (generation, restored) = (live.generation, live.restored);
-        let (frame, frames) = (live.frame(), live.frames());
-        // It has ended before another one takes over.
-        let saved = live.end().await;
-        self.states.after(restored, frames, saved);
+        let (generation, frame) = (live.generation, live.frame());
+        self.give_up(live).await;
         let fault_number = self.record(generation, frame, &fault);
         self.state = State::Replacing(Gap {
             since,
             fault: fault_number,
         });
         self.go_on(fault, generation, frame).await;
+    }
+
+    /// Ends a worker, and keeps what its module saved.
+    pub(super) async fn give_up(&mut self, live: Box<Live>) {
+        live.call_pipeline();
+        let (restored, frames, custody) = (live.restored, live.frames(), live.custody());
+        // It has ended before another one takes over.
+        let saved = live.end().await;
+        // A pipeline that sees it gone waits for what follows.
+        custody.notify();
+        self.states.after(restored, frames, saved);
     }
 
     /// Tells of a fault and remembers it; the answer names it.
@@ -86,6 +93,16 @@ impl Session {
             FaultReason::Contract => Verdict::Quarantine,
             _ => self.supervision.fault(Instant::now(), rand::random()),
         };
+        self.follow_up(verdict, fault, generation, frame).await;
+    }
+
+    /// The module is not to run any more in this session.
+    pub(super) async fn end_module(&mut self, fault: Fault, generation: u32, frame: u64) {
+        self.follow_up(Verdict::Quarantine, fault, generation, frame)
+            .await;
+    }
+
+    async fn follow_up(&mut self, verdict: Verdict, fault: Fault, generation: u32, frame: u64) {
         let module = self.brief.module.name.clone();
         let stand_in = match verdict {
             Verdict::Replace(_) => None,
@@ -239,6 +256,7 @@ impl Session {
                 }
             }
         }
+        let mut resumed = false;
         match &self.state {
             State::Loading => match self.opened(&live) {
                 Ok(reply) => {
@@ -267,7 +285,8 @@ impl Session {
                         return self.failed_again(Fault::untold(trouble)).await;
                     }
                 };
-                self.resuming = None;
+                resumed = self.resuming.take().is_some();
+                self.restarts = self.restarts.saturating_add(1);
                 self.client.outbox.send(reply);
                 self.context.history.recovered(gap.fault, after);
                 let recovery_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
@@ -283,6 +302,9 @@ impl Session {
             _ => {}
         }
         self.state = State::Running(live);
+        if resumed {
+            self.steer_again();
+        }
         if self.wants_standby() && self.successor.is_none() {
             self.make_successor(Duration::ZERO);
         }

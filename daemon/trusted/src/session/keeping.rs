@@ -62,6 +62,12 @@ impl Session {
             states: self.states.all().map(<[u8]>::to_vec).collect(),
             module: Some(self.brief.kept()),
             worker,
+            restarts: self.restarts,
+            owner_uid: self.owner.uid,
+            owner_pid: self.owner.pid,
+            software: self.owner.software.clone(),
+            began_us: self.began_us,
+            controls: self.steering.ever.then_some(self.steering.controls),
         }
     }
 

@@ -1,6 +1,12 @@
 //! How a session begins: asked for, resumed, or taken over from another daemon.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::*;
+use crate::roster::Newcomer;
+
+/// Commands that may wait for a session.
+const COMMANDS: usize = 8;
 
 /// What is known of a session before its first worker is there.
 pub(super) struct Prepared {
@@ -79,6 +85,12 @@ impl Session {
         } = prepared;
         let token: Token = rand::random();
         let (taking, comers) = mpsc::channel(1);
+        let (commanding, commands) = mpsc::channel(COMMANDS);
+        let commanders = commanding.downgrade();
+        let owner = client.owner.clone();
+        let began_us = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
         let info = SessionInfo {
             session: brief.id,
             module: brief.request.module.clone(),
@@ -88,12 +100,25 @@ impl Session {
         };
         Self {
             id: brief.id,
-            place: context.roster.enter(info, token, taking, &brief),
+            place: context.roster.enter(Newcomer {
+                info,
+                token,
+                clients: taking,
+                commands: commanding,
+                brief: &brief,
+                owner: owner.clone(),
+                began_us,
+            }),
             releases: context.history.releases(),
             supervision: Supervision::new(context.config.patience),
             context,
             client,
             comers,
+            commands,
+            commanders,
+            steering: Steering::default(),
+            owner,
+            began_us,
             permit,
             token,
             brief,
@@ -105,6 +130,7 @@ impl Session {
             states,
             resuming: None,
             faults: 0,
+            restarts: 0,
             lost_standbys: 0,
             stored: Stored::default(),
         }
@@ -131,13 +157,27 @@ impl Session {
             generation: kept.generation,
             brief,
         };
+        let mut client = client;
+        if kept.began_us != 0 {
+            client.owner = Owner {
+                uid: kept.owner_uid,
+                pid: kept.owner_pid,
+                software: kept.software.clone(),
+            };
+        }
         let mut session = Self::unmade(context, prepared, client, Arc::new(permit));
+        if kept.began_us != 0 {
+            session.began_us = kept.began_us;
+            session.place.began(kept.began_us);
+        }
+        session.steering = Steering::kept(kept.controls);
         // Whoever resumes it has the token of old.
         if let Ok(token) = kept.token.as_slice().try_into() {
             session.token = token;
             session.place.change_token(token);
         }
         session.faults = kept.faults;
+        session.restarts = kept.restarts;
         session.stored = Stored {
             version,
             worker: live.as_ref().map_or(0, |live| live.generation),
@@ -148,6 +188,7 @@ impl Session {
                 let worker = live.worker.pid();
                 tracing::info!(session = session.id, worker, "session adopted");
                 session.state = State::Running(Box::new(live));
+                session.steer_again();
                 if session.wants_standby() {
                     session.make_successor(Duration::ZERO);
                 }

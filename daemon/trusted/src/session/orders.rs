@@ -66,6 +66,9 @@ impl Session {
                 if verb == Verb::Configure {
                     self.renew_standby();
                 }
+                if verb == Verb::Start {
+                    self.steer_again();
+                }
                 self.client.outbox.send(Reply::done(serial, self.id));
             }
             Err(Refusal::Verb(trouble)) => {
