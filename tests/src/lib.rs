@@ -4,12 +4,14 @@
 //! - [`Place`] is a temporary directory with modules, tuning files and a control socket to be.
 //! - [`Daemon`] is the real `coldshoed` in a place; [`Library`] is the same daemon in this process,
 //!   for tests that need other timeouts.
+//! - [`MessageBus`] is a real dbus-daemon for one test, with a stand-in for [`Polkit`] if need be.
 //! - [`Raw`] speaks on the control socket below the client library.
 //! - [`rules`] checks the dependency rules of the workspace.
 //!
 //! Everything here panics with a message when the world is not as it should be: it is for tests.
 #![forbid(unsafe_code)]
 
+mod bus;
 mod daemon;
 mod impostor;
 mod library;
@@ -21,6 +23,7 @@ mod raw;
 pub mod rules;
 mod session;
 
+pub use bus::{MessageBus, Objects, POLKIT, Polkit};
 pub use daemon::Daemon;
 pub use impostor::{Peer, attacked};
 pub use library::Library;

@@ -139,7 +139,7 @@ impl Bus {
         link.sync().await?;
         let named = link
             .bus
-            .request_name_with_flags(SERVICE, RequestNameFlags::default());
+            .request_name_with_flags(SERVICE, RequestNameFlags::empty());
         let named = timeout(PATIENCE, named)
             .await
             .map_err(|_| zbus::Error::Failure("the bus gives no name".into()))??;
