@@ -65,7 +65,9 @@ impl MessageBus {
             .expect("dbus-daemon: the tests need it (package dbus, or dbus-daemon)");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped above");
-        BufReader::new(stdout).read_line(&mut line).expect("its address");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its address");
         assert!(!line.is_empty(), "dbus-daemon did not start");
         fs::set_permissions(self.socket(), Permissions::from_mode(0o777)).expect("its socket");
         self.child = Some(child);

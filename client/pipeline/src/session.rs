@@ -258,6 +258,8 @@ impl Session {
     pub fn start(&mut self) -> Result<(), Error> {
         self.order(&|session| Start { session })?;
         self.started = true;
+        // What is asked for by others came before the answer.
+        self.attend();
         self.guard.start();
         self.ladder.begin(monotonic_ns());
         Ok(())

@@ -167,13 +167,18 @@ mod tests {
     #[test]
     fn what_is_held_stays_and_goes_on_afterwards() {
         let mut steering = Steering::default();
-        steering.take(&steer(|steer| (steer.hold_ae, steer.hold_af) = (true, true)));
+        steering.take(&steer(|steer| {
+            (steer.hold_ae, steer.hold_af) = (true, true)
+        }));
         let held = steering.over(&own());
         assert_eq!((held.ae_enable, held.exposure_us), (Some(false), None));
         assert_eq!((held.awb_enable, held.af_pause), (None, Some(PAUSE)));
         steering.let_go();
         let after = steering.over(&own());
-        assert_eq!((after.ae_enable, after.exposure_us), (Some(true), Some(4000.0)));
+        assert_eq!(
+            (after.ae_enable, after.exposure_us),
+            (Some(true), Some(4000.0))
+        );
         assert_eq!((after.awb_enable, after.af_pause), (None, Some(RESUME)));
     }
 

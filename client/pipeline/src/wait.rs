@@ -59,16 +59,15 @@ impl Session {
                 _ if flying.given == Given::Lost => break (flying, false),
                 Duty::Working => {
                     was_there = self.replies.is_done(flying.seq);
-                    let waited = self.sleep(flying.seq, flying.deadline_ns);
+                    let waited = self.sleep(flying.seq, flying.deadline_ns, looks < MOST_LOOKS);
                     self.counters.spurious_wakes += u64::from(waited.spurious);
                     if !waited.done && waited.noticed && monotonic_ns() < flying.deadline_ns {
                         looks += 1;
                         // Of a worker that is gone there is news to come. One that lives may have
-                        // given the notice itself, over and over.
-                        if looks > MOST_LOOKS || !self.worker_lives() {
-                            self.await_news(flying.deadline_ns);
-                        } else {
-                            self.attend();
+                        // given the notice itself, over and over, and its answer may come first.
+                        match self.worker_lives() {
+                            true => self.attend(),
+                            false => self.await_news(flying.deadline_ns),
                         }
                         continue;
                     }
@@ -164,7 +163,13 @@ impl Session {
         };
     }
 
-    fn sleep(&mut self, seq: u64, deadline_ns: u64) -> Waited {
+    /// `listen`: to what the daemon has to say, too.
+    fn sleep(&mut self, seq: u64, deadline_ns: u64, listen: bool) -> Waited {
+        if !listen {
+            return self
+                .replies
+                .wait_unnoticed(seq, deadline_ns, &mut self.forward);
+        }
         let Some(patience) = &mut self.patience else {
             return self.replies.wait(seq, deadline_ns, &mut self.forward);
         };

@@ -113,6 +113,7 @@ pub(crate) fn session(
         let take = |name: &str| take(&format!("w{generation}.{name}"));
         live(context, &brief, worker, replies, take)
     });
+    let mut former = None;
     let live = match live.transpose() {
         Ok(live) => live,
         Err(why) => {
@@ -120,7 +121,9 @@ pub(crate) fn session(
             // It is another one's turn, from what this one saved; its pipeline may be waiting for it.
             if let Some((_, custody)) = replies {
                 kept.states.splice(0..0, custody.checkpoints());
-                live::call_pipeline(Arc::new(custody));
+                let custody = Arc::new(custody);
+                live::call_pipeline(Arc::clone(&custody));
+                former = Some(custody);
             }
             None
         }
@@ -128,6 +131,7 @@ pub(crate) fn session(
     Ok(Adopted {
         brief,
         live,
+        former,
         kept,
         version,
         client,

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
 use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, encode, try_send};
+use coldshoe_frame::Custody;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
+use crate::live::call_pipeline;
 use crate::owner::Owner;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
@@ -37,6 +39,10 @@ pub(crate) struct Reply {
     fds: Vec<OwnedFd>,
     /// Told when it has been sent.
     told: Option<oneshot::Sender<()>>,
+    /// Where the pipeline is called then.
+    called: Option<Arc<Custody>>,
+    /// It is called once: it need not hear before its next frame.
+    once: bool,
 }
 
 impl Reply {
@@ -46,6 +52,8 @@ impl Reply {
             body: body.into(),
             fds,
             told: None,
+            called: None,
+            once: false,
         }
     }
 
@@ -53,6 +61,20 @@ impl Reply {
     pub(crate) fn telling(self, told: oneshot::Sender<()>) -> Self {
         Self {
             told: Some(told),
+            ..self
+        }
+    }
+
+    /// The same; a pipeline that looks at a worker's return segment is sent to its socket then.
+    pub(crate) fn calling(self, called: Option<Arc<Custody>>) -> Self {
+        Self { called, ..self }
+    }
+
+    /// The same; it hears with its next frame at the latest.
+    pub(crate) fn calling_once(self, called: Option<Arc<Custody>>) -> Self {
+        Self {
+            called,
+            once: true,
             ..self
         }
     }
@@ -266,6 +288,8 @@ async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
             body,
             fds,
             told,
+            called,
+            once,
         } = reply;
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let envelope = Envelope::new(serial, body);
@@ -279,6 +303,11 @@ async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
         };
         if let Err(error) = sent {
             return tracing::debug!(%error, "client lost");
+        }
+        match called {
+            Some(custody) if once => custody.notify(),
+            Some(custody) => call_pipeline(custody),
+            None => {}
         }
         if let Some(told) = told {
             let _ = told.send(());

@@ -242,7 +242,9 @@ impl History {
                 format!("module {module:?} is quarantined"),
                 match sessions {
                     0 => format!("it was put there: {why}"),
-                    _ => format!("it failed too often in {sessions} sessions; the last time: {why}"),
+                    _ => {
+                        format!("it failed too often in {sessions} sessions; the last time: {why}")
+                    }
                 },
                 format!(
                     "install a build that works, then `coldshoectl module release {module}`; or \

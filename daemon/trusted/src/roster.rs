@@ -179,7 +179,10 @@ impl Roster {
     /// The same of all sessions.
     pub(crate) fn all_commands(&self) -> Vec<mpsc::Sender<Command>> {
         let sessions = self.lock();
-        sessions.values().map(|entry| entry.commands.clone()).collect()
+        sessions
+            .values()
+            .map(|entry| entry.commands.clone())
+            .collect()
     }
 
     /// Where a session's parameters are; none without a worker.

@@ -19,6 +19,7 @@ use coldshoe_control::client::{
     Body, Close, Course, Done, ErrorCode, FaultReason, OpenSession, Report, Sensor, SessionInfo,
     SessionOpened, SessionState, WorkerReplaced,
 };
+use coldshoe_frame::Custody;
 use coldshoe_jail::Wake;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
@@ -90,6 +91,8 @@ pub(crate) struct Opening {
 pub(crate) struct Adopted {
     pub(crate) brief: Arc<Brief>,
     pub(crate) live: Option<Live>,
+    /// Of the last worker, if that is not taken over.
+    pub(crate) former: Option<Arc<Custody>>,
     pub(crate) kept: Kept,
     /// Of its state in the store.
     pub(crate) version: u64,
@@ -183,6 +186,8 @@ struct Session {
     commands: mpsc::Receiver<Command>,
     commanders: mpsc::WeakSender<Command>,
     steering: Steering,
+    /// Where a pipeline looks that has not heard yet of another worker.
+    former: Option<Arc<Custody>>,
     owner: Owner,
     /// When it began, in microseconds since 1970.
     began_us: u64,

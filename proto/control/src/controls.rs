@@ -162,7 +162,9 @@ mod tests {
             assert!(controls.set(control.name, [control.most; 2]));
             assert_eq!(controls.get(control.name), Some([control.most; 2]));
             controls.validate().unwrap();
-            let set = CONTROLS.iter().filter(|one| controls.get(one.name).is_some());
+            let set = CONTROLS
+                .iter()
+                .filter(|one| controls.get(one.name).is_some());
             assert_eq!(set.count(), 1, "{}", control.name);
         }
         assert!(!Controls::default().set("Magic", [1.0; 2]));
@@ -171,7 +173,12 @@ mod tests {
     #[test]
     fn what_is_out_of_range_or_no_number_is_refused_by_its_name() {
         for control in CONTROLS.iter().filter(|one| one.kind == Kind::Number) {
-            for bad in [control.least - 0.1, control.most + 0.1, f64::NAN, f64::INFINITY] {
+            for bad in [
+                control.least - 0.1,
+                control.most + 0.1,
+                f64::NAN,
+                f64::INFINITY,
+            ] {
                 let mut controls = Controls::default();
                 controls.set(control.name, [bad; 2]);
                 let refused = controls.validate().unwrap_err().to_string();

@@ -157,7 +157,18 @@ impl Replies {
             return Waited::AT_ONCE;
         }
         forward.set_waiting(Waiting::Futex);
-        let waited = self.sleep(seq, deadline_ns);
+        let waited = self.sleep(seq, deadline_ns, true);
+        forward.set_waiting(Waiting::No);
+        waited
+    }
+
+    /// The same, whatever the daemon has to say.
+    pub fn wait_unnoticed(&self, seq: u64, deadline_ns: u64, forward: &mut Forward) -> Waited {
+        if self.is_done(seq) {
+            return Waited::AT_ONCE;
+        }
+        forward.set_waiting(Waiting::Futex);
+        let waited = self.sleep(seq, deadline_ns, false);
         forward.set_waiting(Waiting::No);
         waited
     }
@@ -173,13 +184,13 @@ impl Replies {
         true
     }
 
-    fn sleep(&self, seq: u64, deadline_ns: u64) -> Waited {
+    fn sleep(&self, seq: u64, deadline_ns: u64, listen: bool) -> Waited {
         let expected = done_word(self.generation, seq);
         let mut woken = 0;
         loop {
             let seen = self.done(seq);
             let done = seen == expected;
-            let noticed = !done && self.noticed();
+            let noticed = listen && !done && self.noticed();
             if done || noticed || monotonic_ns() >= deadline_ns {
                 return Waited {
                     done,

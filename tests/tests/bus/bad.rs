@@ -33,9 +33,17 @@ fn controls_that_cannot_be_are_refused_by_their_name_with_the_range() {
             refused(called, "InvalidControl", said);
         }
         let call = (none(), one("later", true));
-        refused(steered.call::<_, _, ()>("SetControls", &call).await, ARGS, "later");
+        refused(
+            steered.call::<_, _, ()>("SetControls", &call).await,
+            ARGS,
+            "later",
+        );
         let call = (none(), one("replace", 1_u32));
-        refused(steered.call::<_, _, ()>("SetControls", &call).await, ARGS, "replace");
+        refused(
+            steered.call::<_, _, ()>("SetControls", &call).await,
+            ARGS,
+            "replace",
+        );
         let (name, _) = crate::refusal(steered.call::<_, _, ()>("SetControls", &"x").await);
         assert!(name == ARGS || name.contains("Error"), "{name}");
         let (name, _) = crate::refusal(steered.call::<_, _, ()>("Explode", &()).await);
@@ -52,10 +60,16 @@ fn a_session_that_is_gone_is_told_to_be_gone() {
         let objects = Objects(bus.connect().await);
         let session = running(&daemon, "good");
         let steered = objects.session(session.id()).await;
-        let held: zbus::OwnedFd = steered.call("Hold", &("ae", "x", none())).await.expect("held");
+        let held: zbus::OwnedFd = steered
+            .call("Hold", &("ae", "x", none()))
+            .await
+            .expect("held");
         session.close().expect("closed");
         let (name, _) = crate::refusal(steered.call::<_, _, ()>("Restart", &()).await);
-        let gone = ["org.coldshoe.Coldshoe1.Error.NoSuchSession", "org.freedesktop.DBus.Error.UnknownObject"];
+        let gone = [
+            "org.coldshoe.Coldshoe1.Error.NoSuchSession",
+            "org.freedesktop.DBus.Error.UnknownObject",
+        ];
         assert!(gone.contains(&name.as_str()), "{name}");
         drop(held);
     });
@@ -110,7 +124,10 @@ fn a_client_that_never_reads_its_signals_holds_up_nobody() {
         let steered = objects.session(session.id()).await;
         let path = format!("{}/session_{}", Objects::ROOT, session.id());
         for round in 1..=5_u32 {
-            steered.call::<_, _, ()>("Restart", &()).await.expect("restarted");
+            steered
+                .call::<_, _, ()>("Restart", &())
+                .await
+                .expect("restarted");
             next(&mut signals, |message| {
                 let said = changed(message, &path)?;
                 (u32::try_from(said.get("Restarts")?).expect("u") == round).then_some(())
@@ -141,7 +158,9 @@ fn deaf_listener(bus: &MessageBus) -> std::os::unix::net::UnixStream {
             .interface("org.freedesktop.DBus")
     };
     let hello = driver("Hello").build(&()).expect("a message");
-    let rule = driver("AddMatch").build(&"type='signal'").expect("a message");
+    let rule = driver("AddMatch")
+        .build(&"type='signal'")
+        .expect("a message");
     for message in [hello, rule] {
         stream.write_all(message.data().bytes()).expect("sent");
     }

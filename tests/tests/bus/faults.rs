@@ -8,7 +8,13 @@ use zbus::{Message, OwnedObjectPath, OwnedVariant};
 
 use crate::{changed, next, on_bus};
 
-type Fault = (OwnedObjectPath, OwnedObjectPath, u32, u64, HashMap<String, OwnedVariant>);
+type Fault = (
+    OwnedObjectPath,
+    OwnedObjectPath,
+    u32,
+    u64,
+    HashMap<String, OwnedVariant>,
+);
 
 fn fault(message: &Message) -> Option<Fault> {
     let faulted = message.header().member()?.as_str() == "WorkerFaulted";
@@ -29,7 +35,7 @@ fn a_worker_that_is_killed_is_told_of_and_so_is_the_next() {
         let pid = session.worker_pid();
         let worker = Pid::from_raw(pid.cast_signed()).expect("a process number");
         kill_process(worker, Signal::KILL).expect("ours");
-        let mut state = 2;
+        let mut state = 2_u32;
         let told = next(&mut signals, |message| fault(message)).await;
         assert_eq!(told.0.as_str(), path);
         assert_eq!(told.1.as_str(), format!("{}/module_good", Objects::ROOT));
@@ -57,7 +63,13 @@ fn a_worker_that_is_killed_is_told_of_and_so_is_the_next() {
 fn many_faults_of_a_session_are_told_in_ten_and_a_number() {
     let bus = MessageBus::new();
     let place = Place::new();
-    place.module("dies", &[("IN_START", "static int n; if (n++ == 0) return 0"), ("IN_PROCESS", "crash()")]);
+    place.module(
+        "dies",
+        &[
+            ("IN_START", "static int n; if (n++ == 0) return 0"),
+            ("IN_PROCESS", "crash()"),
+        ],
+    );
     let options = ["--max-faults", "1000", "--max-pause", "1"];
     let daemon = bus.daemon_in(place, &options);
     let mut session = running(&daemon, "dies");

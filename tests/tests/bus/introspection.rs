@@ -39,7 +39,10 @@ fn the_interfaces_are_as_they_are_written_down() {
             let xml: String = proxy.await.call("Introspect", &()).await.expect("XML");
             let interface = format!("org.coldshoe.Coldshoe1.{name}");
             let found = part(&xml, &interface);
-            assert!(!found.contains("<arg type"), "an argument has no name:\n{found}");
+            assert!(
+                !found.contains("<arg type"),
+                "an argument has no name:\n{found}"
+            );
             let text = format!(
                 "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \
                  \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n\

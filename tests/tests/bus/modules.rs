@@ -28,13 +28,19 @@ fn a_module_is_shown_with_its_bytes_and_what_was_decided_about_them() {
         assert_eq!(u32::try_from(&said["Trust"]).expect("u"), 1);
         assert_eq!(<&str>::try_from(&said["ModuleVersion"]).expect("s"), "1.0");
         drop(session);
-        module.call::<_, _, ()>("Forget", &()).await.expect("forgotten");
+        module
+            .call::<_, _, ()>("Forget", &())
+            .await
+            .expect("forgotten");
         next(&mut signals, |message| {
             let said = changed(message, &path)?;
             (u32::try_from(said.get("Trust")?).expect("u") == 0).then_some(())
         })
         .await;
-        module.call::<_, _, ()>("Trust", &none()).await.expect("trusted");
+        module
+            .call::<_, _, ()>("Trust", &none())
+            .await
+            .expect("trusted");
         next(&mut signals, |message| {
             let said = changed(message, &path)?;
             (u32::try_from(said.get("Trust")?).expect("u") == 1).then_some(())
@@ -69,7 +75,10 @@ fn a_module_in_quarantine_is_not_loaded_and_does_not_go_on_until_it_is_released(
             "ModuleQuarantined",
             "it is too old",
         );
-        module.call::<_, _, ()>("Release", &()).await.expect("released");
+        module
+            .call::<_, _, ()>("Release", &())
+            .await
+            .expect("released");
         coldshoe_tests::until(
             "the session goes on",
             || session.health() == Health::Running,

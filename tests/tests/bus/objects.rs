@@ -24,10 +24,7 @@ async fn paths(objects: &Objects) -> Vec<String> {
         .call("GetManagedObjects", &())
         .await
         .expect("the objects");
-    let mut paths: Vec<_> = managed
-        .into_keys()
-        .map(|path| path.to_string())
-        .collect();
+    let mut paths: Vec<_> = managed.into_keys().map(|path| path.to_string()).collect();
     paths.sort();
     paths
 }
@@ -45,8 +42,10 @@ fn a_session_is_there_from_its_opening_to_its_end_and_what_it_says_is_true() {
             let header = message.header();
             let added = header.member()?.as_str() == "InterfacesAdded";
             let body = message.body();
-            let (added, _): (OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>) =
-                added.then(|| body.deserialize().expect("its signature"))?;
+            let (added, _): (
+                OwnedObjectPath,
+                HashMap<String, HashMap<String, OwnedVariant>>,
+            ) = added.then(|| body.deserialize().expect("its signature"))?;
             (added.as_str() == path).then_some(())
         })
         .await;
@@ -56,7 +55,11 @@ fn a_session_is_there_from_its_opening_to_its_end_and_what_it_says_is_true() {
         }
         assert_eq!(get::<String>(&shown, "Id").await, session.id().to_string());
         assert_eq!(get::<String>(&shown, "Camera").await, "virtual");
-        assert!(get::<String>(&shown, "Pipeline").await.starts_with("coldshoe "));
+        assert!(
+            get::<String>(&shown, "Pipeline")
+                .await
+                .starts_with("coldshoe ")
+        );
         let own = rustix::process::getuid().as_raw();
         assert_eq!(get::<u32>(&shown, "OwnerUid").await, own);
         let module: OwnedObjectPath = get(&shown, "Module").await;
@@ -103,7 +106,10 @@ fn the_manager_finds_sessions_by_number_and_by_process() {
     on_bus(async {
         let objects = Objects(bus.connect().await);
         let manager = objects.manager().await;
-        assert_eq!(get::<String>(&manager, "Version").await, env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            get::<String>(&manager, "Version").await,
+            env!("CARGO_PKG_VERSION")
+        );
         assert_eq!(get::<u32>(&manager, "Health").await, 1);
         assert!(get::<u64>(&manager, "DefaultDeadlineUSec").await > 0);
         let mut signals = objects.signals().await;
@@ -166,7 +172,10 @@ fn a_thousand_frames_are_not_told_of_on_the_bus() {
         let path = format!("{}/session_{}", Objects::ROOT, session.id());
         run_frame(&mut session, 0);
         // What the first answer said of its exposure control is told once.
-        next(&mut signals, |message| changed(message, &path)?.get("AeState").map(drop)).await;
+        next(&mut signals, |message| {
+            changed(message, &path)?.get("AeState").map(drop)
+        })
+        .await;
         for frame in 1..=1000 {
             run_frame(&mut session, frame);
         }
@@ -193,7 +202,9 @@ async fn next_or_keep(signals: &mut zbus::MessageStream, path: &str, kept: &mut 
             return (gone.as_str() == path).then_some(());
         }
         if !header.path()?.as_str().contains("/module_") {
-            kept.lock().expect("kept").push(format!("{message}: {member}"));
+            kept.lock()
+                .expect("kept")
+                .push(format!("{message}: {member}"));
         }
         None
     })

@@ -32,7 +32,9 @@ struct Asked {
 }
 
 fn asked(session: &mut Session, number: u64) -> Asked {
-    let ticket = session.submit(&frame(number, PATIENCE), &[7; 64]).expect("a slot");
+    let ticket = session
+        .submit(&frame(number, PATIENCE), &[7; 64])
+        .expect("a slot");
     let outcome = session.wait(ticket);
     assert!(outcome.is_fresh(), "{outcome:?}");
     let told = outcome.answer().expect("fresh").metadata;
@@ -47,7 +49,10 @@ fn asked(session: &mut Session, number: u64) -> Asked {
 
 async fn set(session: &Proxy<'_>, name: &str, value: impl Into<zbus::Variant<'static>>) {
     let call = (one(name, value), none());
-    session.call::<_, _, ()>("SetControls", &call).await.expect("set");
+    session
+        .call::<_, _, ()>("SetControls", &call)
+        .await
+        .expect("set");
 }
 
 #[test]
@@ -70,7 +75,10 @@ fn controls_reach_the_module_with_the_next_frame_and_stay() {
         assert_eq!((got.ae, got.metering), (10.0, 2.0));
         assert!((got.contrast - 1.49).abs() < 1e-9);
         let replace = (one("AwbMode", 3), one("replace", true));
-        steered.call::<_, _, ()>("SetControls", &replace).await.expect("set");
+        steered
+            .call::<_, _, ()>("SetControls", &replace)
+            .await
+            .expect("set");
         assert_eq!(asked(&mut session, 101).bits, 1 << 13);
     });
 }
@@ -80,7 +88,9 @@ fn controls_that_were_set_while_no_frames_flow_are_there_with_the_first() {
     let bus = MessageBus::new();
     let daemon = bus.daemon_in(place(), &[]);
     let mut session = Session::open(&daemon.open("tells")).expect("a session");
-    session.configure(&coldshoe_tests::sensor()).expect("configured");
+    session
+        .configure(&coldshoe_tests::sensor())
+        .expect("configured");
     on_bus(async {
         let steered = Objects(bus.connect().await).session(session.id()).await;
         // More than any queue holds: a pipeline that does not read comes to no harm.
@@ -105,7 +115,10 @@ fn controls_stay_when_another_worker_takes_over() {
         set(&steered, "Contrast", 2.0).await;
         assert!((asked(&mut session, 1).contrast - 2.0).abs() < 1e-9);
         let before = session.worker_pid();
-        steered.call::<_, _, ()>("Restart", &()).await.expect("restarted");
+        steered
+            .call::<_, _, ()>("Restart", &())
+            .await
+            .expect("restarted");
         next(&mut signals, |message| {
             let changed = changed(message, &path)?;
             let restarts = changed.get("Restarts")?;
@@ -191,7 +204,11 @@ fn a_trace_has_the_parameters_of_frames_and_ends() {
         assert_eq!(bytes.len(), 3 * (4 + first));
         let no_frames = one("frames", 0_u32);
         let called = traced.call::<_, _, zbus::OwnedFd>("OpenTrace", &no_frames);
-        refused(called.await, "org.freedesktop.DBus.Error.InvalidArgs", "frames");
+        refused(
+            called.await,
+            "org.freedesktop.DBus.Error.InvalidArgs",
+            "frames",
+        );
     });
     let _: Daemon = daemon;
 }

@@ -22,11 +22,19 @@ pub(super) fn parse(given: &Options) -> Result<Controls, Refusal> {
         })?;
         let values = of_kind(control.kind, value).ok_or_else(|| {
             let signature = value.value_signature().to_string();
-            let why = format!("it is of type {:.32}, not of {}", signature, signature_of(control.kind));
+            let why = format!(
+                "it is of type {:.32}, not of {}",
+                signature,
+                signature_of(control.kind)
+            );
             refused(name, &why, range(control))
         })?;
         if let Some(bad) = values.into_iter().find(|value| !control.takes(*value)) {
-            return Err(refused(name, &format!("{bad} is out of range"), range(control)));
+            return Err(refused(
+                name,
+                &format!("{bad} is out of range"),
+                range(control),
+            ));
         }
         controls.set(name, values);
     }
@@ -115,7 +123,10 @@ mod tests {
             ("ColourGains", Variant::from((1.0, 0.0))),
         ] {
             let text = error(&given(name, value));
-            assert!(text.contains(name) && text.contains("out of range"), "{text}");
+            assert!(
+                text.contains(name) && text.contains("out of range"),
+                "{text}"
+            );
             assert_eq!(text.lines().count(), 3, "{text}");
         }
     }
@@ -123,7 +134,10 @@ mod tests {
     #[test]
     fn an_unknown_control_is_told_with_the_known_ones() {
         let text = error(&given("Magic", true));
-        assert!(text.contains("Magic") && text.contains("AeEnable"), "{text}");
+        assert!(
+            text.contains("Magic") && text.contains("AeEnable"),
+            "{text}"
+        );
         assert!(error(&given(&"x".repeat(100_000), true)).len() < 1000);
     }
 }

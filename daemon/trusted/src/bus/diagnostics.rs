@@ -36,13 +36,22 @@ pub(super) fn dump(house: &House) -> io::Result<OwnedFd> {
 fn tell(house: &House) -> Value {
     let context = &house.context;
     let shortfall = &context.jailer.shortfall;
-    let sessions: Vec<Value> = context.roster.views().iter().map(|view| session(house, view)).collect();
+    let sessions: Vec<Value> = context
+        .roster
+        .views()
+        .iter()
+        .map(|view| session(house, view))
+        .collect();
     let modules: Vec<Value> = house
         .modules
         .all()
         .into_iter()
         .map(|(name, facts)| {
-            let digest: String = facts.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest: String = facts
+                .digest
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             json!({
                 "name": name, "version": facts.version, "license": facts.license,
                 "path": facts.path, "sha256": digest, "trust": facts.trust,

@@ -99,10 +99,7 @@ impl Manager {
     }
 
     /// Deadline of a frame that is proposed to pipelines which have none of their own.
-    #[zbus(
-        property(emits_changed_signal = "const"),
-        name = "DefaultDeadlineUSec"
-    )]
+    #[zbus(property(emits_changed_signal = "const"), name = "DefaultDeadlineUSec")]
     fn default_deadline(&self) -> u64 {
         DEFAULT_DEADLINE_US
     }
@@ -110,7 +107,10 @@ impl Manager {
     /// The object of a session, by its number.
     #[zbus(out_args("session"))]
     fn get_session(&self, id: &str) -> Result<OwnedObjectPath> {
-        let view = id.parse().ok().and_then(|id| self.0.context.roster.view(id));
+        let view = id
+            .parse()
+            .ok()
+            .and_then(|id| self.0.context.roster.view(id));
         let view = view.filter(|view| view.last.is_some());
         let shown: String = id.chars().take(32).collect();
         let view = view.ok_or_else(|| no_session(&shown))?;
@@ -149,7 +149,8 @@ impl Manager {
             .admit(bus, &header, Action::Manage, None)
             .await?;
         let file = diagnostics::dump(&self.0);
-        let file = file.map_err(|error| Refusal::from(zbus::fdo::Error::IOError(error.to_string())))?;
+        let file =
+            file.map_err(|error| Refusal::from(zbus::fdo::Error::IOError(error.to_string())))?;
         Ok(file.into())
     }
 

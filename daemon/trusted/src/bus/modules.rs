@@ -118,9 +118,9 @@ impl Modules {
         Facts {
             version: told.map_or_else(|| kept(|facts| &facts.version), |m| m.version.clone()),
             license: told.map_or_else(|| kept(|facts| &facts.license), |m| m.license.clone()),
-            path: look
-                .as_ref()
-                .map_or(String::new(), |look| look.path.to_string_lossy().into_owned()),
+            path: look.as_ref().map_or(String::new(), |look| {
+                look.path.to_string_lossy().into_owned()
+            }),
             digest: look
                 .as_ref()
                 .and_then(|look| look.digest)

@@ -106,7 +106,12 @@ impl Session {
         command: impl FnOnce(oneshot::Sender<std::result::Result<T, Unmet>>) -> Command,
     ) -> Result<T> {
         let gone = || no_session(&self.id.to_string());
-        let commands = self.house.context.roster.commands(self.id).ok_or_else(gone)?;
+        let commands = self
+            .house
+            .context
+            .roster
+            .commands(self.id)
+            .ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
         match commands.try_send(command(answer)) {
             Ok(()) => {}
@@ -354,7 +359,8 @@ impl Session {
             )
         })?;
         let traced = trace::begin(Arc::clone(roster), self.id, source, frames, Some(permit));
-        let traced = traced.map_err(|error| Refusal::from(fdo::Error::IOError(error.to_string())))?;
+        let traced =
+            traced.map_err(|error| Refusal::from(fdo::Error::IOError(error.to_string())))?;
         Ok(traced.into())
     }
 }

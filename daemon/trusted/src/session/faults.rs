@@ -58,6 +58,7 @@ impl Session {
         let saved = live.end().await;
         // A pipeline that sees it gone waits for what follows.
         custody.notify();
+        self.former = Some(custody);
         self.states.after(restored, frames, saved);
     }
 
@@ -117,7 +118,8 @@ impl Session {
             .clone()
             .into_fault(self.id, fault.reason, frame);
         (told.module, told.generation, told.quarantined) = (module, generation, quarantined);
-        self.client.outbox.send(Reply::new(0, told, Vec::new()));
+        let told = Reply::new(0, told, Vec::new()).calling(self.former.clone());
+        self.client.outbox.send(told);
         match (verdict, stand_in) {
             (_, Some(Some(brief))) => {
                 self.brief = Arc::new(brief);
@@ -275,7 +277,9 @@ impl Session {
                 let after = gap.since.elapsed();
                 let reply = match self.resuming {
                     Some(serial) => self.opened(&live).map(|reply| reply.to(serial)),
-                    None => self.replaced(&live, after),
+                    None => self
+                        .replaced(&live, after)
+                        .map(|reply| reply.calling(self.former.take())),
                 };
                 let reply = match reply {
                     Ok(reply) => reply,

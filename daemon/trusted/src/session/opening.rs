@@ -117,6 +117,7 @@ impl Session {
             commands,
             commanders,
             steering: Steering::default(),
+            former: None,
             owner,
             began_us,
             permit,
@@ -140,6 +141,7 @@ impl Session {
         let Adopted {
             brief,
             live,
+            former,
             kept,
             version,
             permit,
@@ -170,6 +172,7 @@ impl Session {
             session.began_us = kept.began_us;
             session.place.began(kept.began_us);
         }
+        session.former = former;
         session.steering = Steering::kept(kept.controls);
         // Whoever resumes it has the token of old.
         if let Ok(token) = kept.token.as_slice().try_into() {

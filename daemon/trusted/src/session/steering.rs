@@ -180,7 +180,13 @@ impl Session {
         let theirs = theirs.into_blocking_fd().map_err(io)?;
         let ticket = self.steering.hold(what, why.clone()).map_err(Unmet::Held)?;
         let names: Vec<_> = what.iter().map(|what| what.name()).collect();
-        tracing::info!(session = self.id, hold = ticket, what = names.join(":"), why, "held");
+        tracing::info!(
+            session = self.id,
+            hold = ticket,
+            what = names.join(":"),
+            why,
+            "held"
+        );
         let commands = self.commanders.clone();
         tokio::spawn(async move {
             // Nothing is ever written: the other end can only go.
@@ -222,7 +228,9 @@ impl Session {
         let heard = streams.then(|| {
             let (told, heard) = oneshot::channel();
             let steer = self.steering.on_the_wire(self.id);
-            let reply = Reply::new(0, steer, Vec::new()).telling(told);
+            let reply = Reply::new(0, steer, Vec::new())
+                .calling_once(custody)
+                .telling(told);
             self.client.outbox.send(reply);
             heard
         });
@@ -230,12 +238,7 @@ impl Session {
         async move {
             let Some(heard) = heard else { return Ok(()) };
             match timeout(READ, heard).await {
-                Ok(Ok(())) => {
-                    if let Some(custody) = custody {
-                        custody.notify();
-                    }
-                    Ok(())
-                }
+                Ok(Ok(())) => Ok(()),
                 _ => Err(Unmet::Trouble(Trouble::new(
                     ErrorCode::Limit,
                     format!("session {id} may not have heard what is asked for"),
@@ -269,7 +272,11 @@ impl Session {
                 "see its State, and `coldshoectl list faults`",
             )));
         };
-        tracing::info!(session = self.id, generation = live.generation, "restarted on request");
+        tracing::info!(
+            session = self.id,
+            generation = live.generation,
+            "restarted on request"
+        );
         let since = Instant::now();
         self.give_up(live).await;
         self.state = State::Replacing(Gap { since, fault: 0 });
@@ -303,14 +310,24 @@ mod tests {
     #[test]
     fn what_is_held_is_held_once_and_let_go_together() {
         let mut steering = Steering::default();
-        let first = steering.hold(&[What::Ae, What::Awb], "a panorama".into()).unwrap();
-        let refused = steering.hold(&[What::Af, What::Awb], "mine".into()).unwrap_err();
-        assert!(refused.contains("awb") && refused.contains("a panorama"), "{refused}");
+        let first = steering
+            .hold(&[What::Ae, What::Awb], "a panorama".into())
+            .unwrap();
+        let refused = steering
+            .hold(&[What::Af, What::Awb], "mine".into())
+            .unwrap_err();
+        assert!(
+            refused.contains("awb") && refused.contains("a panorama"),
+            "{refused}"
+        );
         assert!(!steering.on_the_wire(1).hold_af);
         let second = steering.hold(&[What::Af], "macro".into()).unwrap();
         steering.let_go(first);
         let wire = steering.on_the_wire(1);
-        assert_eq!((wire.hold_ae, wire.hold_awb, wire.hold_af), (false, false, true));
+        assert_eq!(
+            (wire.hold_ae, wire.hold_awb, wire.hold_af),
+            (false, false, true)
+        );
         steering.let_go(second);
         assert!(!steering.on_the_wire(1).hold_af);
     }
