@@ -136,6 +136,22 @@ enum coldshoe_control {
     COLDSHOE_CONTROL_CONTRAST = (1 << 7),
     // saturation
     COLDSHOE_CONTROL_SATURATION = (1 << 8),
+    // sharpness
+    COLDSHOE_CONTROL_SHARPNESS = (1 << 9),
+    // brightness
+    COLDSHOE_CONTROL_BRIGHTNESS = (1 << 10),
+    // lens_position
+    COLDSHOE_CONTROL_LENS_POSITION = (1 << 11),
+    // ae_metering
+    COLDSHOE_CONTROL_AE_METERING = (1 << 12),
+    // awb_mode
+    COLDSHOE_CONTROL_AWB_MODE = (1 << 13),
+    // af_mode
+    COLDSHOE_CONTROL_AF_MODE = (1 << 14),
+    // af_trigger
+    COLDSHOE_CONTROL_AF_TRIGGER = (1 << 15),
+    // af_pause
+    COLDSHOE_CONTROL_AF_PAUSE = (1 << 16),
 };
 
 // How waiting for a frame ended.
@@ -273,6 +289,9 @@ struct coldshoe_open {
     uint32_t standby;
     // 0
     uint32_t reserved;
+    // What the parameters may say, where that is not built in: the text of a contract, in TOML. NULL:
+    // that of `params_format`.
+    const char *contract;
 };
 
 // What a session runs, and how it is confined. Filled by coldshoe_session_info(). The strings are
@@ -345,6 +364,14 @@ struct coldshoe_sensor {
     double min_frame_duration_us;
     // Longest frame duration in microseconds.
     double max_frame_duration_us;
+    // Lens position furthest away, in dioptres; 0 is infinity.
+    double min_lens_position;
+    // Nearest lens position, in dioptres; 0: no lens that moves.
+    double max_lens_position;
+    // Lines that a frame is longer than its exposure, at least.
+    uint32_t exposure_margin_lines;
+    // 0
+    uint32_t reserved;
 };
 
 // What has happened in a session so far. Filled by coldshoe_session_counters().
@@ -372,6 +399,11 @@ struct coldshoe_counters {
     uint64_t faults;
     // Workers that took over.
     uint64_t replaced;
+    // Blocks of parameters that the contract of the format does not allow.
+    uint64_t refused_blocks;
+    // Sensor or lens requests that were granted otherwise: beyond the sensor's limits, or faster than
+    // the contract allows.
+    uint64_t clamped_requests;
 };
 
 // What the sensor really applied to the frame that the statistics come from.
@@ -418,6 +450,25 @@ struct coldshoe_controls {
     double contrast;
     // 1 = as tuned.
     double saturation;
+    // 1 = as tuned.
+    double sharpness;
+    // -1 to 1; 0 = as tuned.
+    double brightness;
+    // Dioptres, with manual focus.
+    double lens_position;
+    // As libcamera's AeMeteringMode: 0 centre-weighted, 1 spot, 2 matrix, 3 custom.
+    uint32_t ae_metering;
+    // As libcamera's AwbMode: 0 auto, 1 incandescent, 2 tungsten, 3 fluorescent, 4 indoor,
+    // 5 daylight, 6 cloudy, 7 custom.
+    uint32_t awb_mode;
+    // As libcamera's AfMode: 0 manual, 1 auto, 2 continuous.
+    uint32_t af_mode;
+    // As libcamera's AfTrigger: 0 start, 1 cancel.
+    uint32_t af_trigger;
+    // As libcamera's AfPause: 0 immediate, 1 deferred, 2 resume.
+    uint32_t af_pause;
+    // 0
+    uint32_t reserved_2;
 };
 
 // A frame, as the pipeline knows it.

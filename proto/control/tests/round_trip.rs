@@ -161,6 +161,7 @@ fn listing() -> impl Strategy<Value = client::Body> {
         worker_pid: numbers.2.0,
         standby: numbers.2.1,
         faults: numbers.2.2,
+        restarts: numbers.2.2,
         statistics: numbers.2.1.then(|| client::Statistics {
             fresh: numbers.0,
             latency_max_us: numbers.0,
@@ -344,7 +345,31 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         list,
         listing(),
         name().prop_map(|module| client::Release { module }.into()),
+        steer(),
     ]
+}
+
+/// Some of the controls, each within its range.
+fn steer() -> impl Strategy<Value = client::Body> {
+    let many = coldshoe_control::CONTROLS.len();
+    let values = vec(proptest::option::of(0.0..=1.0_f64), many);
+    (session(), values, any::<(bool, bool, bool)>()).prop_map(|(session, values, hold)| {
+        let mut controls = client::Controls::default();
+        for (control, share) in coldshoe_control::CONTROLS.iter().zip(values) {
+            if let Some(share) = share {
+                let value = control.least + share * (control.most - control.least);
+                controls.set(control.name, [value.clamp(control.least, control.most); 2]);
+            }
+        }
+        client::Steer {
+            session,
+            controls: Some(controls),
+            hold_ae: hold.0,
+            hold_awb: hold.1,
+            hold_af: hold.2,
+        }
+        .into()
+    })
 }
 
 fn worker_body() -> impl Strategy<Value = worker::Body> {

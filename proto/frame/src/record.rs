@@ -370,13 +370,13 @@ mod tests {
             ev in option::of(-8.0..8.0), exposure in option::of(size()),
             gain in option::of(size()), kelvin in option::of(size()),
             gains in option::of([size(), size()]), contrast in option::of(size()),
-            saturation in option::of(size()), looks in [option::of(size()), option::of(-1.0..1.0)],
+            saturation in option::of(size()), looks in (option::of(size()), option::of(-1.0..1.0)),
             lens in option::of(size()), modes in any::<[Option<u32>; 5]>(),
         ) -> Controls {
             Controls {
                 ae_enable: ae, awb_enable: awb, exposure_value: ev, exposure_us: exposure,
                 analogue_gain: gain, colour_temperature: kelvin, colour_gains: gains,
-                contrast, saturation, sharpness: looks[0], brightness: looks[1],
+                contrast, saturation, sharpness: looks.0, brightness: looks.1,
                 lens_position: lens, ae_metering: modes[0], awb_mode: modes[1],
                 af_mode: modes[2], af_trigger: modes[3], af_pause: modes[4],
             }
