@@ -12,6 +12,8 @@
 //! What outlives the daemon is in the service manager's `store`: sessions as `kept`, which the next
 //! daemon `adopt`s. The `pulse` is for its watchdog.
 //!
+//! Others than pipelines see and steer all this over the `bus`.
+//!
 //! The way of a module: `place` makes sure that its directory is safe, `identity` reads its bytes
 //! once, `elf` has a first look at them, `trust` decides and remembers in the `trust_file`.
 #![forbid(unsafe_code)]

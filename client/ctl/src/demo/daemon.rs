@@ -102,6 +102,8 @@ impl Daemon {
         command.arg("--runtime-dir").arg(dir.path());
         // The demo's own trust: it must not depend on what was recorded, nor leave a record behind.
         command.arg("--state-dir").arg(dir.path());
+        // A name on the bus belongs to a daemon that stays.
+        command.args(["--bus", "none"]);
         // Its input is a pipe that ends with this process, however that ends.
         command.arg("--stop-at-eof").stdin(Stdio::piped());
         for module_dir in module_dirs {
