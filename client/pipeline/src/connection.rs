@@ -31,10 +31,6 @@ pub(crate) struct Connection {
 }
 
 /// What a daemon says without being asked.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once or twice, off the frame path"
-)]
 #[derive(Debug)]
 pub(crate) enum Notice {
     Fault(SessionFault),

@@ -31,7 +31,7 @@ struct Held {
 impl Steering {
     /// Takes the place of what was before.
     pub(crate) fn take(&mut self, steer: &Steer) {
-        self.controls = steer.controls.clone().unwrap_or_default();
+        self.controls = steer.controls.unwrap_or_default();
         self.held = Held {
             ae: steer.hold_ae,
             awb: steer.hold_awb,

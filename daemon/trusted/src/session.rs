@@ -225,10 +225,6 @@ struct Stored {
 }
 
 /// What happens to a session.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "orders come one at a time, and rarely"
-)]
 enum Event {
     Order(Option<Order>),
     Comer(Client),

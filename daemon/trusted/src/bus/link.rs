@@ -259,8 +259,10 @@ impl Link {
     async fn look_at_modules(&mut self) -> zbus::Result<()> {
         let house = Arc::clone(&self.house);
         let looked = tokio::task::spawn_blocking(move || house.modules.refresh(&house.context));
-        if let Err(error) = looked.await {
-            tracing::error!(%error, "the modules were not looked at");
+        match timeout(PATIENCE, looked).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the modules were not looked at"),
+            Err(_) => tracing::warn!("the modules' disk does not answer"),
         }
         let now = self.house.modules.all();
         let server = self.bus.object_server();

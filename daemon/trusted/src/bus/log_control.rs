@@ -21,11 +21,13 @@ const LEVELS: [(&str, &str); 9] = [
     ("debug", "trace"),
 ];
 
+type Set = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// Changes what the daemon logs.
 #[derive(Clone)]
 pub struct LogDial {
     /// Has another filter in force, or says why not.
-    set: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    set: Arc<Set>,
     level: Arc<Mutex<&'static str>>,
 }
 

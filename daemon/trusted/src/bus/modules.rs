@@ -2,7 +2,7 @@
 //! changed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::registry::{Look, Stamp};
 use crate::roster::View;
@@ -46,6 +46,8 @@ pub(super) struct Modules {
     facts: Mutex<BTreeMap<String, Facts>>,
     /// What was read of their files, and when.
     looks: Mutex<BTreeMap<String, (Stamp, Look)>>,
+    /// Held while somebody looks: a disk that hangs must not gather threads.
+    looking: Mutex<()>,
 }
 
 impl Modules {
@@ -59,6 +61,11 @@ impl Modules {
 
     /// Looks at all of them. Reads files: not for a thread that must not wait.
     pub(super) fn refresh(&self, context: &Context) {
+        let _alone = match self.looking.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poison)) => poison.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         let views = context.roster.views();
         let mut names = context.registry.names();
         names.truncate(MOST);

@@ -293,13 +293,22 @@ impl Session {
         if self.brief.module.name != module {
             return;
         }
-        let Some(live) = self.off_duty() else { return };
-        let (generation, frame) = (live.generation, live.frame());
-        let since = Instant::now();
-        self.give_up(live).await;
-        self.state = State::Replacing(Gap { since, fault: 0 });
         let fault = Fault::evicted(module, why);
-        self.end_module(fault, generation, frame).await;
+        let since = Instant::now();
+        match self.off_duty() {
+            Some(live) => {
+                let (generation, frame) = (live.generation, live.frame());
+                self.give_up(live).await;
+                self.state = State::Replacing(Gap { since, fault: 0 });
+                self.end_module(fault, generation, frame).await;
+            }
+            // Its next worker is on its way.
+            None if matches!(self.state, State::Replacing(_)) => {
+                self.successor = Successor::None;
+                self.end_module(fault, self.generation, 0).await;
+            }
+            None => {}
+        }
     }
 }
 
