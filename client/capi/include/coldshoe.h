@@ -273,6 +273,9 @@ struct coldshoe_open {
     uint32_t standby;
     // 0
     uint32_t reserved;
+    // What the parameters may say, where that is not built in: the text of a contract, in TOML. NULL:
+    // that of `params_format`.
+    const char *contract;
 };
 
 // What a session runs, and how it is confined. Filled by coldshoe_session_info(). The strings are
@@ -345,6 +348,14 @@ struct coldshoe_sensor {
     double min_frame_duration_us;
     // Longest frame duration in microseconds.
     double max_frame_duration_us;
+    // Lens position furthest away, in dioptres; 0 is infinity.
+    double min_lens_position;
+    // Nearest lens position, in dioptres; 0: no lens that moves.
+    double max_lens_position;
+    // Lines that a frame is longer than its exposure, at least.
+    uint32_t exposure_margin_lines;
+    // 0
+    uint32_t reserved;
 };
 
 // What has happened in a session so far. Filled by coldshoe_session_counters().
@@ -372,6 +383,11 @@ struct coldshoe_counters {
     uint64_t faults;
     // Workers that took over.
     uint64_t replaced;
+    // Blocks of parameters that the contract of the format does not allow.
+    uint64_t refused_blocks;
+    // Sensor or lens requests that were granted otherwise: beyond the sensor's limits, or faster than
+    // the contract allows.
+    uint64_t clamped_requests;
 };
 
 // What the sensor really applied to the frame that the statistics come from.

@@ -1,6 +1,7 @@
 //! A worker with what belongs to it alone: its return segment, its generation, its report.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,21 +230,30 @@ impl Live {
 
     /// Why it is gone or must go. Meanwhile copies out what its module saves.
     pub(crate) async fn fault(&mut self) -> Fault {
+        let Self {
+            worker,
+            copying,
+            custody,
+            copied,
+            ..
+        } = self;
+        // One wait for all copies: patience in it does not begin anew.
+        let mut fault = pin!(worker.fault());
         loop {
-            let copying = async {
-                match &mut self.copying {
+            let next_copy = async {
+                match copying {
                     Some(copying) => copying.tick().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                fault = self.worker.fault() => return fault,
-                _ = copying => {}
+                fault = &mut fault => return fault,
+                _ = next_copy => {}
             }
-            let saved = self.custody.checkpoints();
+            let saved = custody.checkpoints();
             if !saved.is_empty() {
-                self.copied = saved;
+                *copied = saved;
             }
         }
     }

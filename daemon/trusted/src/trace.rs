@@ -41,6 +41,7 @@ pub(crate) fn begin(
         generation: source.generation,
         slots: memory.geometry.slots(),
         params: vec![0; memory.geometry.params_capacity()],
+        next: nudge.newest().seq.wrapping_add(1),
         nudge,
         replies,
         into,
@@ -57,6 +58,8 @@ struct Tracer {
     params: Vec<u8>,
     nudge: Nudge,
     replies: Replies,
+    /// The frame to read next, by the low half of its number on the wire.
+    next: u32,
     into: Sender,
 }
 
@@ -65,18 +68,17 @@ impl Tracer {
         let began = Instant::now();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next = self.nudge.newest().seq.wrapping_add(1);
         let mut left = frames;
         while left > 0 && began.elapsed() < LONGEST {
             look.tick().await;
             // Looked at before the frames: what it answered until its end is still told.
             let on_duty = self.roster.has(self.session, self.generation);
             let newest = self.nudge.newest().seq;
-            let ahead = newest.wrapping_sub(next).wrapping_add(1);
+            let ahead = newest.wrapping_sub(self.next).wrapping_add(1);
             // A doorbell that goes backwards brings none.
             let mut ahead = if ahead > u32::MAX / 2 { 0 } else { ahead };
             while ahead > 0 && left > 0 {
-                match self.read(next) {
+                match self.read(self.next) {
                     Some(len) if len > 0 => {
                         if self.write(len).await.is_err() {
                             return;
@@ -89,7 +91,7 @@ impl Tracer {
                     None if ahead <= self.slots => break,
                     None => {}
                 }
-                next = next.wrapping_add(1);
+                self.next = self.next.wrapping_add(1);
                 ahead -= 1;
             }
             if !on_duty {

@@ -324,8 +324,12 @@ mod tests {
     #[test]
     fn a_program_that_ends_at_once_is_told_with_its_log() {
         let mut daemon = Daemon::start(Path::new("/bin/false"), &[], &[], &[]).unwrap();
+        let open = Open {
+            params_format: "coldshoe-soft".into(),
+            ..Open::default()
+        };
         let error = daemon
-            .open(Open::default(), &Interrupt::default())
+            .open(open, &Interrupt::default())
             .unwrap_err()
             .to_string();
         assert_eq!(error.lines().count(), 3, "{error}");
