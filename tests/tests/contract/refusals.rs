@@ -100,7 +100,7 @@ fn rows() -> Vec<Row> {
             Block(3, Class::Duplicate),
         ),
         Row {
-            capabilities: u64::MAX & !(1 << 5),
+            capabilities: !(1 << 5),
             ..row(
                 "a block that this hardware does not have",
                 r#"block(5,0,"\171\0\0\0\0\0\0\0",8)"#,
