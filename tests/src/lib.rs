@@ -27,7 +27,7 @@ pub use library::Library;
 pub use log::Log;
 pub use manager::Manager;
 pub use place::{Place, built, c_example};
-pub use process::{children, ends, gone, open_fds, until};
+pub use process::{children, ends, gone, open_fds, readable, until};
 pub use raw::{Raw, RawSession, Segment, request};
 pub use session::{
     Said, assert_serves, fault, frame, refused, run_frame, running, sensor, soft, three_lines,

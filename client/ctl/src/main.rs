@@ -6,15 +6,20 @@ mod contract;
 mod daemon;
 mod demo;
 mod file;
+mod generate;
 mod list;
 mod module;
+mod monitor;
 mod policy;
 mod signals;
+mod status;
+mod told;
+mod top;
 mod words;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs camera algorithms in a jail, and shows how they do.
 #[derive(Parser)]
@@ -34,6 +39,13 @@ enum Verb {
     /// Looks at modules, and lets those that were quarantined be used again
     #[command(subcommand)]
     Module(module::Verb),
+    /// Shows on one screen how the daemon and its sessions do, and what to do about it; ends with 6
+    /// if something is not well
+    Status(status::Options),
+    /// Shows live how sessions do, until q is pressed
+    Top(top::Options),
+    /// Prints what happens to sessions as it happens
+    Monitor(monitor::Options),
     /// Shows what a running daemon has
     #[command(subcommand)]
     List(list::Verb),
@@ -43,6 +55,11 @@ enum Verb {
     /// Shows what parameters may say, and holds buffers against it
     #[command(subcommand)]
     Contract(contract::Verb),
+    /// Prints the completions of a shell
+    Completion(generate::Completion),
+    /// Writes the manual pages into a directory
+    #[command(hide = true)]
+    Man(generate::Man),
 }
 
 /// An error in three lines, and the code to end with.
@@ -65,6 +82,19 @@ fn main() -> ExitCode {
         Verb::Policy(verb) => policy::run(&verb)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Status(options) => status::run(&options).map_err(|e| failure(&e, e.exit_code())),
+        Verb::Top(options) => top::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Monitor(options) => monitor::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Completion(options) => generate::completion(CommandLine::command(), &options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, 1)),
+        Verb::Man(options) => generate::man(CommandLine::command(), &options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, 1)),
         Verb::Contract(verb) => contract::run(&verb).map_err(|e| failure(&e, e.exit_code())),
     };
     done.unwrap_or_else(|Failure { text, code }| {

@@ -14,6 +14,7 @@ mod limits;
 mod modules;
 mod processors;
 mod restarted;
+mod screen;
 mod segments;
 mod tuning;
 mod verbs;
