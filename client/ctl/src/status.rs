@@ -196,6 +196,9 @@ impl Status {
     fn in_full(&self, now: u64, width: u16) -> String {
         let mut text = String::new();
         for session in &self.sessions {
+            if !text.is_empty() {
+                text.push_str("\n\n");
+            }
             let _ = write!(
                 text,
                 "{} session {}: {}",
