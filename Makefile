@@ -54,12 +54,12 @@ hostile:
 	$(CARGO) build --locked -p coldshoed -p coldshoe-worker
 	$(CARGO) build --locked -p coldshoe-hostile --bins --examples
 	$(CARGO) run --locked -q -p coldshoe-hostile
-	@echo "==> The same (release)"
+	@echo "==> A hostile module for each refusal of a contract, with what it put into shared memory"
+	$(CARGO) test --locked -q -p coldshoe-tests --test contract -- --nocapture refusals
+	@echo "==> The same escape list (release)"
 	$(CARGO) build --locked --release -p coldshoed -p coldshoe-worker
 	$(CARGO) build --locked --release -p coldshoe-hostile --bins --examples
 	$(CARGO) run --locked --release -q -p coldshoe-hostile
-	@echo "==> A hostile module for each refusal of a contract, with what it put into shared memory"
-	$(CARGO) test --locked --release -q -p coldshoe-tests --test contract -- --nocapture --test-threads 1
 
 # make bench BENCH=--quick shows in seconds that everything works; BENCH=--help says what else.
 bench:

@@ -179,3 +179,73 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed as JSON changes with its `schema` number, and not without.
+    #[test]
+    fn sessions_and_faults_are_printed_in_this_form() {
+        let session = Session::of(&SessionInfo {
+            session: 3,
+            module: "acme".into(),
+            stand_in: "open".into(),
+            camera: "front".into(),
+            state: SessionState::Degraded.into(),
+            generation: 2,
+            worker_pid: 4711,
+            standby: true,
+            faults: 1,
+            statistics: Some(coldshoe::Statistics {
+                fresh: 100,
+                missed: 2,
+                latency_p50_us: 900,
+                latency_p95_us: 1100,
+                latency_p99_us: 1200,
+                latency_max_us: 5000,
+                ae_state: 2,
+                refused_blocks: 7,
+                refusals: vec![coldshoe::RefusedBlocks {
+                    r#type: 21,
+                    reason: 0,
+                    count: 7,
+                }],
+                ..coldshoe::Statistics::default()
+            }),
+        });
+        assert_eq!(
+            serde_json::to_string(&session).unwrap(),
+            concat!(
+                r#"{"session":3,"camera":"front","module":"acme","stand_in":"open","#,
+                r#""state":"degraded","generation":2,"worker":4711,"standby":true,"faults":1,"#,
+                r#""statistics":{"fresh":100,"missed":2,"late":0,"skipped":0,"module_errors":0,"#,
+                r#""rejected":0,"refused_blocks":7,"refused_requests":0,"clamped_requests":0,"#,
+                r#""latency_us":{"p50":900,"p95":1100,"p99":1200,"max":5000},"#,
+                r#""ae":"converged","awb":"-","af":"-","#,
+                r#""refusals":[{"type":21,"reason":"unknown","count":7}]}}"#,
+            )
+        );
+        let fault = Fault::of(&FaultRecord {
+            number: 9,
+            time: 1_700_000_000,
+            session: 3,
+            camera: "front".into(),
+            module: "acme".into(),
+            generation: 1,
+            reason: coldshoe::FaultReason::Contract.into(),
+            frame: 42,
+            what: "what".into(),
+            why: "why".into(),
+            recovery_us: 0,
+        });
+        assert_eq!(
+            serde_json::to_string(&fault).unwrap(),
+            concat!(
+                r#"{"number":9,"time":1700000000,"session":3,"camera":"front","module":"acme","#,
+                r#""generation":1,"reason":"contract","frame":42,"what":"what","why":"why","#,
+                r#""recovery_us":null}"#,
+            )
+        );
+    }
+}

@@ -87,8 +87,8 @@ mod watch;
 
 pub use coldshoe_contract::{Class, Contract, ContractError, Tally};
 pub use coldshoe_control::client::{
-    BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined, Sensor,
-    SessionInfo, SessionState, Statistics,
+    BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined,
+    RefusedBlocks, Sensor, SessionInfo, SessionState, Statistics,
 };
 pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
