@@ -10,6 +10,7 @@
 //! Everything here panics with a message when the world is not as it should be: it is for tests.
 #![forbid(unsafe_code)]
 
+mod control;
 mod daemon;
 mod impostor;
 mod library;
@@ -21,6 +22,7 @@ mod raw;
 pub mod rules;
 mod session;
 
+pub use control::{Control, Held, is_in_time, run_delay};
 pub use daemon::Daemon;
 pub use impostor::{Peer, attacked};
 pub use library::Library;
