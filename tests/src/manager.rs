@@ -34,6 +34,7 @@ struct Told {
 struct State {
     kept: Vec<(String, OwnedFd)>,
     ready: u32,
+    reloading: u32,
     watchdog: u32,
     status: String,
 }
@@ -148,6 +149,19 @@ impl Manager {
         self.told.lock().status.clone()
     }
 
+    /// Has the daemon read its settings again, and waits until it says that it has.
+    pub fn reload(&self) {
+        let (reloading, ready) = {
+            let state = self.told.lock();
+            (state.reloading, state.ready)
+        };
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our child");
+        self.told.wait("RELOADING=1, then READY=1", |state| {
+            state.reloading > reloading && state.ready > ready
+        });
+    }
+
     /// Ends the daemon with SIGKILL.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a daemon");
@@ -189,6 +203,11 @@ impl Told {
             lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
         };
         let mut state = self.lock();
+        if value("RELOADING").is_some() {
+            let since = value("MONOTONIC_USEC").expect("since when it reloads");
+            since.parse::<u64>().expect("a time");
+            state.reloading += 1;
+        }
         state.ready += u32::from(value("READY").is_some());
         state.watchdog += u32::from(value("WATCHDOG").is_some());
         if let Some(status) = value("STATUS") {

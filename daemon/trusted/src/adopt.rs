@@ -98,6 +98,7 @@ pub(crate) fn session(
             trust: Trust::Trusted,
         },
         tuning: tuning.transpose()?,
+        terms: context.terms.get(),
     });
     let client = take("client").ok();
     let geometry = &brief.memory.geometry;

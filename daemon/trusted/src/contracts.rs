@@ -38,7 +38,7 @@ pub enum ContractsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ContractError,
+        source: Box<ContractError>,
     },
 }
 
@@ -55,7 +55,7 @@ impl Contracts {
             let contract = Contract::of(format, Some(text));
             let contract = contract.map_err(|source| ContractsError::NoContract {
                 path: format.into(),
-                source,
+                source: source.into(),
             })?;
             known.insert(format.to_owned(), contract);
         }
@@ -69,7 +69,7 @@ impl Contracts {
                 let contract = Contract::of(format, Some(&text));
                 let contract = contract.map_err(|source| ContractsError::NoContract {
                     path: path.clone(),
-                    source,
+                    source: source.into(),
                 })?;
                 known.insert(format.to_owned(), contract);
             }

@@ -9,6 +9,9 @@
 //! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
 //! `profile_file`.
 //!
+//! What can be set is in [`settings`]; what may change while the daemon runs are the `terms` of a
+//! session, which it keeps from its beginning to its end.
+//!
 //! What outlives the daemon is in the service manager's `store`: sessions as `kept`, which the next
 //! daemon `adopt`s. The `pulse` is for its watchdog.
 //!
@@ -46,10 +49,12 @@ mod report;
 mod roster;
 mod server;
 mod session;
+pub mod settings;
 mod states;
 mod store;
 mod successor;
 mod supervision;
+mod terms;
 mod trace;
 mod trust;
 mod trust_file;
@@ -63,5 +68,5 @@ pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
 pub use profile_file::{ProfileFileError, profile};
 pub use pulse::Pulse;
-pub use server::{ServeError, Server};
+pub use server::{Reload, ServeError, Server};
 pub use supervision::Patience;

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::adopt::{self, Left};
 use crate::cgroup::Cgroups;
-use crate::contracts::{Contracts, ContractsError};
+use crate::contracts::ContractsError;
 use crate::history::History;
 use crate::jailer::Jailer;
 use crate::place::{Place, PlaceError};
@@ -32,6 +32,7 @@ use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::session::{Adopted, Context};
 use crate::store::Store;
+use crate::terms::{Current, Terms};
 use crate::trust::TrustStore;
 use crate::{Config, CpuList, channel, connection};
 
@@ -205,7 +206,7 @@ impl Server {
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
         let context = Context {
-            contracts: Contracts::load(&config.contract_dirs)?,
+            terms: Current::new(Terms::of(&config)?),
             registry,
             history,
             roster: Arc::default(),
@@ -304,9 +305,34 @@ impl Server {
         false
     }
 
+    /// Where to put what has been read anew.
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::clone(&self.shared.context))
+    }
+
     /// How it does, for whoever watches over it.
     pub fn pulse(&self) -> Pulse {
         Pulse::of(&self.shared.context)
+    }
+}
+
+/// Changes what may change while the daemon runs.
+#[derive(Clone)]
+pub struct Reload(Arc<Context>);
+
+impl Reload {
+    /// Sessions that are opened from now on get what `config` says of modules, tuning files, contracts,
+    /// patience and fallbacks; those that are open keep what they have. Reads the contracts: not for a
+    /// thread that must not wait.
+    ///
+    /// # Errors
+    /// A contract cannot be used; then everything is as it was.
+    pub fn take(&self, config: &Config) -> Result<(), ServeError> {
+        let terms = Terms::of(config)?;
+        let registry = &self.0.registry;
+        registry.set_dirs(&config.module_dirs, &config.installed_module_dirs);
+        self.0.terms.set(terms);
+        Ok(())
     }
 }
 

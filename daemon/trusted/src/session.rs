@@ -27,7 +27,6 @@ use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
 use crate::cgroup::Cgroups;
 use crate::connection::{Outbox, Reply};
-use crate::contracts::Contracts;
 use crate::fault::Fault;
 use crate::history::{History, Whose};
 use crate::jailer::Jailer;
@@ -39,6 +38,7 @@ use crate::states::States;
 use crate::store::Store;
 use crate::successor::{News, Successor};
 use crate::supervision::{Supervision, Verdict};
+use crate::terms::{Current, Terms};
 use crate::worker::Refusal;
 
 /// Patience with a module that saves its state for the last time.
@@ -48,7 +48,7 @@ const SAVING: Duration = Duration::from_millis(50);
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
-    pub(crate) contracts: Contracts,
+    pub(crate) terms: Current<Terms>,
     pub(crate) jailer: Jailer,
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,

@@ -15,6 +15,7 @@ mod modules;
 mod processors;
 mod restarted;
 mod segments;
+mod settings;
 mod tuning;
 mod verbs;
 mod waiting;
