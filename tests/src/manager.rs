@@ -61,31 +61,12 @@ impl Manager {
     pub fn restart(&mut self) {
         let before = self.told.lock().ready;
         let daemon = self.place.coldshoed();
-        // The number of the process is only known in it.
-        let mut command = Command::new("sh");
+        let mut command = passing(&daemon, self.left());
         command
-            .args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"])
-            .arg(daemon.get_program())
-            .args(daemon.get_args())
             .arg("--fd-store")
             .args(&self.args)
-            .env_clear()
             .env("NOTIFY_SOCKET", self.place.notify_socket())
-            .env("WATCHDOG_USEC", "3000000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let (names, fds) = self.left();
-        command
-            .env("LISTEN_FDS", names.len().to_string())
-            .env("LISTEN_FDNAMES", names.join(":"));
-        let mapping = |(parent_fd, child_fd)| FdMapping {
-            parent_fd,
-            child_fd,
-        };
-        command
-            .fd_mappings(fds.into_iter().zip(3..).map(mapping).collect())
-            .expect("each has its number");
+            .env("WATCHDOG_USEC", "3000000");
         let mut child = command.spawn().expect("coldshoed");
         self.log = Some(Log::follow(child.stderr.take().expect("piped above")));
         self.child = Some(child);
@@ -177,6 +158,30 @@ impl Manager {
         let status = child.wait().expect("our child");
         assert!(status.success(), "coldshoed ended with {status}");
     }
+}
+
+/// A daemon that gets descriptors by name, as systemd passes them.
+pub fn passing(daemon: &Command, (names, fds): (Vec<String>, Vec<OwnedFd>)) -> Command {
+    // The number of the process is only known in it.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"])
+        .arg(daemon.get_program())
+        .args(daemon.get_args())
+        .env_clear()
+        .env("LISTEN_FDS", names.len().to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mapping = |(parent_fd, child_fd)| FdMapping {
+        parent_fd,
+        child_fd,
+    };
+    command
+        .fd_mappings(fds.into_iter().zip(3..).map(mapping).collect())
+        .expect("each has its number");
+    command
 }
 
 impl Told {

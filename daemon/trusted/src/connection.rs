@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
+use crate::guest::Guest;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
 use crate::trace;
@@ -124,13 +125,14 @@ pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch:
         greeted = greet(&channel, &shared) => greeted,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    if let Err(trouble) = greeted {
-        tracing::warn!(%trouble, "client refused");
-        let error = Envelope::new(0, client::Error::from(trouble));
-        let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
-        return;
+    match greeted {
+        Ok(guest) => go_on(channel, guest, shared, stop, None).await,
+        Err(trouble) => {
+            tracing::warn!(%trouble, "client refused");
+            let error = Envelope::new(0, client::Error::from(trouble));
+            let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
+        }
     }
-    go_on(channel, shared, stop, None).await;
 }
 
 /// Goes on with a session whose client said Hello to another daemon.
@@ -140,8 +142,12 @@ pub(crate) async fn resume(
     stop: watch::Receiver<bool>,
     adopted: Adopted,
 ) {
+    let guest = match shared.admit(socket.as_fd()) {
+        Ok(guest) => guest,
+        Err(trouble) => return tracing::warn!(%trouble, "client refused"),
+    };
     match Channel::new(socket) {
-        Ok(channel) => go_on(channel, shared, stop, Some(adopted)).await,
+        Ok(channel) => go_on(channel, guest, shared, stop, Some(adopted)).await,
         Err(error) => tracing::warn!(%error, "client lost"),
     }
 }
@@ -164,6 +170,7 @@ pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
 
 async fn go_on(
     channel: Channel,
+    guest: Guest,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
     adopted: Option<Adopted>,
@@ -173,6 +180,7 @@ async fn go_on(
     let kept = shared.context.store.is_there();
     let socket = kept.then(|| channel.as_fd().try_clone_to_owned().ok());
     let mut connection = Connection {
+        guest,
         shared,
         outbox: Outbox {
             replies,
@@ -197,7 +205,7 @@ async fn go_on(
 }
 
 /// The client speaks first; the answer names what both can do.
-async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
+async fn greet(channel: &Channel, shared: &Shared) -> Result<Guest, Trouble> {
     let protocol = |why: &dyn std::fmt::Display| {
         Trouble::new(
             ErrorCode::Protocol,
@@ -206,7 +214,7 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
             "connect with the coldshoe client library and say Hello first",
         )
     };
-    shared.admit(channel.as_fd())?;
+    let guest = shared.admit(channel.as_fd())?;
     let hello = match timeout(PATIENCE, channel.recv::<Envelope>()).await {
         Ok(Ok(received)) => received.message,
         Ok(Err(RecvError::Refused(error))) => return Err(Trouble::from(&error)),
@@ -226,7 +234,8 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
     channel
         .send(&Envelope::new(serial, answer), &[])
         .await
-        .map_err(|error| protocol(&error))
+        .map_err(|error| protocol(&error))?;
+    Ok(guest)
 }
 
 async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
@@ -258,6 +267,7 @@ fn unsayable(error: &EncodeError) -> Trouble {
 }
 
 struct Connection {
+    guest: Guest,
     shared: Arc<Shared>,
     outbox: Outbox,
     sessions: HashMap<u64, mpsc::Sender<Order>>,
@@ -363,7 +373,7 @@ impl Connection {
         };
         let roster = &self.shared.context.roster;
         let known = request.resume.as_ref();
-        let known = known.and_then(|resume| roster.by_token(&resume.token));
+        let known = known.and_then(|resume| roster.by_token(&resume.token, self.guest));
         let client = match known {
             // It goes on with what it has; the memory that came along is the same.
             Some((id, comers)) => match comers.try_send(client) {
@@ -385,6 +395,7 @@ impl Connection {
         let context = Arc::clone(&self.shared.context);
         let opening = Opening {
             id,
+            owner: self.guest.uid(),
             request,
             fds,
             permit,
@@ -399,14 +410,30 @@ impl Connection {
         let context = &self.shared.context;
         let mut listing = client::Listing::default();
         match client::Topic::try_from(topic) {
-            Ok(client::Topic::Sessions) => listing.sessions = context.roster.after(after),
-            Ok(client::Topic::Faults) => listing.faults = context.history.faults(after),
+            Ok(client::Topic::Sessions) => {
+                listing.sessions = context.roster.after(after, self.guest)
+            }
+            Ok(client::Topic::Faults) => {
+                listing.faults = context.history.faults(after, |owner| self.guest.may(owner))
+            }
             _ => listing.quarantined = context.history.quarantined(),
         }
         self.outbox.send(Reply::new(serial, listing, Vec::new()));
     }
 
     fn release(&self, serial: u32, module: &str) {
+        if !self.guest.is_host() {
+            let trouble = Trouble::new(
+                ErrorCode::Denied,
+                format!("module {module:?} is not released"),
+                format!(
+                    "user {} is neither root nor this daemon's",
+                    self.guest.uid()
+                ),
+                "ask an administrator, or do it as root",
+            );
+            return self.outbox.send(Reply::trouble(serial, trouble));
+        }
         let known = self.shared.context.history.release(module);
         tracing::info!(module, known, "released");
         let done = client::Done { session: 0 };
@@ -415,7 +442,7 @@ impl Connection {
 
     fn trace(&self, serial: u32, session: u64, frames: u32) {
         let roster = &self.shared.context.roster;
-        let Some(source) = roster.source(session) else {
+        let Some(source) = roster.source(session, self.guest) else {
             let trouble = Trouble::new(
                 ErrorCode::NoSuchSession,
                 format!("session {session} cannot be traced"),

@@ -1,7 +1,7 @@
 //! The coldshoe daemon: decides who may run what, builds the jail, hands over the descriptors,
 //! watches. It never sits in the frame path.
 //!
-//! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
+//! The way of a session: [`Server`] accepts a client at its `door` and knows it as a `guest`; `connection` reads its messages;
 //! `session` owns one camera × module. Its `brief` is what its workers work on, found by `registry`
 //! and given its `tuning`, for a format of the `contracts`; one of them is `live`, a `worker` with its return segment and its
 //! `report`, and a `successor` may stand by. `supervision` says what follows when one fails, `states`
@@ -26,11 +26,13 @@ mod channel;
 mod config;
 mod connection;
 mod contracts;
+mod door;
 mod elf;
 mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod guest;
 mod history;
 mod identity;
 mod jailer;

@@ -74,6 +74,8 @@ pub(crate) struct Client {
 /// A request for a session, on its way.
 pub(crate) struct Opening {
     pub(crate) id: u64,
+    /// The client's user id.
+    pub(crate) owner: u32,
     pub(crate) request: OpenSession,
     /// The forward segment, then the buffers; the last return segment, if the session is resumed.
     pub(crate) fds: Vec<OwnedFd>,
@@ -149,9 +151,9 @@ impl Stage {
 
 /// Opens a session and serves it until it is closed or its client goes away.
 pub(crate) async fn run(context: Arc<Context>, opening: Opening, client: Client) {
-    let (id, permit) = (opening.id, Arc::new(opening.permit));
+    let (id, owner, permit) = (opening.id, opening.owner, Arc::new(opening.permit));
     let (serial, outbox) = (client.serial, client.outbox.clone());
-    let prepared = prepare(&context, id, opening.request, opening.fds, &permit);
+    let prepared = prepare(&context, id, owner, opening.request, opening.fds, &permit);
     let prepared = tokio::select! {
         prepared = prepared => prepared,
         () = outbox.closed() => return,
@@ -176,6 +178,7 @@ struct Session {
     comers: mpsc::Receiver<Client>,
     permit: Permit,
     place: Place,
+    owner: u32,
     token: Token,
     brief: Arc<Brief>,
     stands_in: bool,

@@ -7,6 +7,7 @@ mod clients;
 mod daemons;
 mod forged;
 mod frames;
+mod guests;
 mod hostile_worker;
 mod jail;
 mod leaving;

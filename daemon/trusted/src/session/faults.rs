@@ -60,6 +60,7 @@ impl Session {
         let module = self.brief.module.name.as_str();
         let whose = Whose {
             session: self.id,
+            owner: self.owner,
             camera: &self.brief.request.camera,
             module,
             generation,

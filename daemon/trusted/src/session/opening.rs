@@ -4,6 +4,8 @@ use super::*;
 
 /// What is known of a session before its first worker is there.
 pub(super) struct Prepared {
+    /// User id of its client.
+    pub(super) owner: u32,
     pub(super) brief: Arc<Brief>,
     /// Another module works in place of the one that was asked for.
     pub(super) stands_in: bool,
@@ -15,6 +17,7 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     context: &Arc<Context>,
     id: u64,
+    owner: u32,
     mut request: OpenSession,
     mut fds: Vec<OwnedFd>,
     permit: &Permit,
@@ -48,6 +51,7 @@ pub(super) async fn prepare(
         }
     };
     Ok(Prepared {
+        owner,
         brief: Arc::new(brief),
         stands_in,
         stage,
@@ -72,6 +76,7 @@ impl Session {
         permit: Permit,
     ) -> Self {
         let Prepared {
+            owner,
             brief,
             stands_in,
             stage,
@@ -85,6 +90,7 @@ impl Session {
             module: brief.request.module.clone(),
             camera: brief.request.camera.clone(),
             state: SessionState::Loading.into(),
+            owner,
             ..SessionInfo::default()
         };
         Self {
@@ -96,6 +102,7 @@ impl Session {
             client,
             comers,
             permit,
+            owner,
             token,
             brief,
             stands_in,
@@ -126,6 +133,7 @@ impl Session {
             (Some(sensor), true) => Stage::Streaming(sensor),
         };
         let prepared = Prepared {
+            owner: kept.owner,
             stands_in: kept.stands_in,
             stage,
             states: States::of(kept.states.clone()),
