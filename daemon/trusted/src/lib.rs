@@ -21,6 +21,7 @@
 
 mod adopt;
 mod brief;
+mod catalog;
 mod cgroup;
 mod channel;
 mod config;
@@ -63,6 +64,7 @@ mod trust_file;
 mod tuning;
 mod worker;
 
+pub use catalog::message_id;
 pub use cgroup::cgroup_limits;
 pub use config::{Config, Fallback, Timeouts};
 pub use contracts::ContractsError;

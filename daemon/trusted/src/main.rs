@@ -1,6 +1,7 @@
 //! `coldshoed`: the daemon's command line.
 #![forbid(unsafe_code)]
 
+mod journal;
 mod log;
 mod options;
 mod reload;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::journal::Journal;
 use crate::log::Log;
 use crate::options::Options;
 use crate::reload::{LogFilter, Said, told};
@@ -37,15 +39,29 @@ fn main() -> anyhow::Result<()> {
     let sources = options.sources(&program);
     let (said, config) = Said::new(program, sources, options.settings())?;
     let (filter, log_filter) = tracing_subscriber::reload::Layer::new(said.filter()?);
-    let log = Log::to_stderr().context("cannot start the log")?;
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(move || writer.clone())
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
+    let log = match journal::socket() {
+        Some(socket) => {
+            let log = Log::to_journal(socket).context("cannot start the log")?;
+            let entries = Journal(log.clone());
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(entries)
+                .init();
+            log
+        }
+        None => {
+            let log = Log::to_stderr().context("cannot start the log")?;
+            let writer = log.clone();
+            let lines = tracing_subscriber::fmt::layer()
+                .with_writer(move || writer.clone())
+                .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(lines)
+                .init();
+            log
+        }
+    };
     // Its own words would wait for whoever reads standard error.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     let runtime = tokio::runtime::Builder::new_multi_thread()
