@@ -140,7 +140,7 @@ install-units:
 		install -m 644 systemd/$$manager/coldshoed.socket $(DESTDIR)$(PREFIX)/lib/systemd/$$manager/ && \
 		$(FILL) systemd/$$manager/coldshoed.service.in \
 			> $(DESTDIR)$(PREFIX)/lib/systemd/$$manager/coldshoed.service && \
-		install -m 644 systemd/coldshoe.preset \
+		install -m 644 systemd/$$manager/coldshoe.preset \
 			$(DESTDIR)$(PREFIX)/lib/systemd/$$manager-preset/80-coldshoe.preset || exit 1; \
 	done
 	install -m 644 systemd/coldshoe.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldshoe.conf
@@ -168,7 +168,14 @@ packages: build
 	@echo "==> Installing into target/packages/root"
 	@$(MAKE) --no-print-directory install DESTDIR=target/packages/root PREFIX=/usr \
 		LIBDIR=/usr/lib/$(TRIPLET) >/dev/null
-	@packaging/tidy target/packages/root $(TRIPLET)
+	strip --strip-unneeded target/packages/root/usr/bin/* target/packages/root/usr/libexec/coldshoe/* \
+		target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION) \
+		target/packages/root/usr/lib/$(TRIPLET)/coldshoe/modules/*.so
+	strip --strip-debug target/packages/root/usr/lib/$(TRIPLET)/libcoldshoe.a
+	chmod 644 target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION)
+	@printf '%s\n' 'coldshoe ($(VERSION)-1) unstable; urgency=medium' '' \
+		'  * See CHANGELOG.md in the documentation of the package coldshoe.' '' \
+		" -- The coldshoe developers <maintainers@coldshoe.org>  $$(date -R)" > target/packages/changelog
 	$(DEB) -p coldshoed
 	$(DEB) -p coldshoe-ipa-open
 	$(DEB) -p coldshoe-capi
