@@ -7,18 +7,18 @@ use std::sync::Arc;
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{ErrorCode, OpenSession};
 use coldshoe_frame::{Geometry, SegmentError, verify_buffer, verify_forward};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::kept::KeptModule;
 use crate::registry::Module;
+use crate::seats::Seat;
 use crate::session::Context;
 use crate::store::Store;
 use crate::terms::Terms;
 use crate::tuning::{self, Tuning};
 
 /// One of the sessions that the daemon has to give, held by whatever works for it.
-pub(crate) type Permit = Arc<OwnedSemaphorePermit>;
+pub(crate) type Permit = Arc<Seat>;
 
 /// The memory that a client brought, looked at.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::guest::Guest;
+use crate::seats::Seat;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
 use crate::trace;
@@ -117,16 +118,19 @@ pub(crate) fn turn_away(socket: &OwnedFd, most: usize) {
 
 /// Serves one client until it goes, breaks the protocol, or the daemon stops.
 pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    // Before anything is waited for: who says nothing has a place, too.
+    let admitted = shared.admit(socket.as_fd());
+    let seated = admitted.and_then(|guest| Ok((guest, shared.clients.take(guest)?)));
     let channel = match Channel::new(socket) {
         Ok(channel) => channel,
         Err(error) => return tracing::warn!(%error, "client lost"),
     };
     let greeted = tokio::select! {
-        greeted = greet(&channel, &shared) => greeted,
+        greeted = greet(&channel, seated) => greeted,
         _ = stop.wait_for(|stop| *stop) => return,
     };
     match greeted {
-        Ok(guest) => go_on(channel, guest, shared, stop, None).await,
+        Ok((guest, _seat)) => go_on(channel, guest, shared, stop, None).await,
         Err(trouble) => {
             tracing::warn!(%trouble, "client refused");
             let error = Envelope::new(0, client::Error::from(trouble));
@@ -146,6 +150,8 @@ pub(crate) async fn resume(
         Ok(guest) => guest,
         Err(trouble) => return tracing::warn!(%trouble, "client refused"),
     };
+    // It was there before those that come now.
+    let _seat = shared.clients.take(guest);
     match Channel::new(socket) {
         Ok(channel) => go_on(channel, guest, shared, stop, Some(adopted)).await,
         Err(error) => tracing::warn!(%error, "client lost"),
@@ -205,7 +211,11 @@ async fn go_on(
 }
 
 /// The client speaks first; the answer names what both can do.
-async fn greet(channel: &Channel, shared: &Shared) -> Result<Guest, Trouble> {
+async fn greet(
+    channel: &Channel,
+    seated: Result<(Guest, Seat), Trouble>,
+) -> Result<(Guest, Seat), Trouble> {
+    let seated = seated?;
     let protocol = |why: &dyn std::fmt::Display| {
         Trouble::new(
             ErrorCode::Protocol,
@@ -214,7 +224,6 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<Guest, Trouble> {
             "connect with the coldshoe client library and say Hello first",
         )
     };
-    let guest = shared.admit(channel.as_fd())?;
     let hello = match timeout(PATIENCE, channel.recv::<Envelope>()).await {
         Ok(Ok(received)) => received.message,
         Ok(Err(RecvError::Refused(error))) => return Err(Trouble::from(&error)),
@@ -235,7 +244,7 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<Guest, Trouble> {
         .send(&Envelope::new(serial, answer), &[])
         .await
         .map_err(|error| protocol(&error))?;
-    Ok(guest)
+    Ok(seated)
 }
 
 async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
@@ -386,7 +395,7 @@ impl Connection {
             },
             None => client,
         };
-        let permit = match self.shared.session_permit() {
+        let permit = match self.shared.sessions.take(self.guest) {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };

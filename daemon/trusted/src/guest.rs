@@ -61,6 +61,23 @@ impl Guest {
         })
     }
 
+    /// Whom all is shown.
+    pub(crate) fn host() -> Self {
+        Self {
+            uid: rustix::process::geteuid(),
+            host: true,
+        }
+    }
+
+    /// Somebody who is not the host.
+    #[cfg(test)]
+    pub(crate) fn stranger(uid: u32) -> Self {
+        Self {
+            uid: Uid::from_raw(uid),
+            host: false,
+        }
+    }
+
     /// His user id.
     pub(crate) fn uid(self) -> u32 {
         self.uid.as_raw()

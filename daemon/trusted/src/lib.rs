@@ -1,7 +1,8 @@
 //! The coldshoe daemon: decides who may run what, builds the jail, hands over the descriptors,
 //! watches. It never sits in the frame path.
 //!
-//! The way of a session: [`Server`] accepts a client at its `door` and knows it as a `guest`; `connection` reads its messages;
+//! The way of a session: [`Server`] accepts a client at its `door` and knows it as a `guest`,
+//! who gets one of the `seats`; `connection` reads its messages;
 //! `session` owns one camera × module. Its `brief` is what its workers work on, found by `registry`
 //! and given its `tuning`, for a format of the `contracts`; one of them is `live`, a `worker` with its return segment and its
 //! `report`, and a `successor` may stand by. `supervision` says what follows when one fails, `states`
@@ -50,6 +51,7 @@ mod pulse;
 mod registry;
 mod report;
 mod roster;
+mod seats;
 mod server;
 mod session;
 pub mod settings;

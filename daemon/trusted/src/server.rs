@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::Trouble;
-use coldshoe_control::client::ErrorCode;
 use coldshoe_wall::outside::Spawner;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::adopt::{self, Left};
@@ -26,6 +25,7 @@ use crate::jailer::Jailer;
 use crate::place::{Place, PlaceError};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
+use crate::seats::Seats;
 use crate::session::{Adopted, Context};
 use crate::store::Store;
 use crate::terms::{Current, Terms};
@@ -104,7 +104,9 @@ pub enum ServeError {
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
-    sessions: Arc<Semaphore>,
+    /// Of clients.
+    pub(crate) clients: Arc<Seats>,
+    pub(crate) sessions: Arc<Seats>,
     last_session: AtomicU64,
     open_to: OpenTo,
 }
@@ -122,7 +124,8 @@ impl Shared {
         self.last_session.fetch_max(last, Ordering::Relaxed);
         for (id, fds) in left {
             let names: Vec<String> = fds.keys().map(|name| format!("s{id}.{name}")).collect();
-            let permit = self.session_permit().map_err(|trouble| trouble.why);
+            let permit = self.sessions.take(Guest::host());
+            let permit = permit.map_err(|trouble| trouble.why);
             let session = permit.and_then(|permit| adopt::session(&self.context, id, fds, permit));
             match session {
                 Ok(session) => adopted.push(session),
@@ -138,17 +141,6 @@ impl Shared {
         let pids: Vec<i32> = live.map(|live| live.worker.pid()).collect();
         self.context.jailer.spawner.retain(&pids);
         adopted
-    }
-
-    pub(crate) fn session_permit(&self) -> Result<OwnedSemaphorePermit, Trouble> {
-        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
-            Trouble::new(
-                ErrorCode::Limit,
-                "no session is free",
-                format!("all {} are open", self.context.config.max_sessions),
-                "close a session that is not needed",
-            )
-        })
     }
 
     pub(crate) fn next_session(&self) -> u64 {
@@ -188,7 +180,8 @@ impl Server {
             config,
         };
         let shared = Shared {
-            sessions: Arc::new(Semaphore::new(context.config.max_sessions)),
+            clients: Seats::new(context.config.max_clients, "connection"),
+            sessions: Seats::new(context.config.max_sessions, "session"),
             last_session: AtomicU64::new(0),
             open_to: door.open_to(),
             context: Arc::new(context),

@@ -19,7 +19,7 @@ use coldshoe_control::client::{
     SessionOpened, SessionState, WorkerReplaced,
 };
 use coldshoe_jail::Wake;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::opening::{prepare, stand_in};
@@ -34,6 +34,7 @@ use crate::kept::{Kept, KeptWorker};
 use crate::live::Live;
 use crate::registry::Registry;
 use crate::roster::{Place, Roster, Token};
+use crate::seats::Seat;
 use crate::states::States;
 use crate::store::Store;
 use crate::successor::{News, Successor};
@@ -80,7 +81,7 @@ pub(crate) struct Opening {
     /// The forward segment, then the buffers; the last return segment, if the session is resumed.
     pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 /// A session that another daemon had.
@@ -92,7 +93,7 @@ pub(crate) struct Adopted {
     pub(crate) version: u64,
     /// Its client's connection.
     pub(crate) client: Option<OwnedFd>,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 impl Adopted {

@@ -42,14 +42,19 @@ fn socket(path: &Path, kind: SocketType, mode: u32) -> OwnedFd {
 
 /// A daemon with a socket that others may open, too.
 fn open_to_all() -> Daemon {
+    open_to_all_with(&[])
+}
+
+fn open_to_all_with(args: &[&str]) -> Daemon {
     let place = Place::new();
     let all_may_pass = Permissions::from_mode(0o755);
     fs::set_permissions(place.state_dir().parent().expect("above"), all_may_pass).expect("ours");
     let socket = socket(&place.socket(), SocketType::SEQPACKET, 0o666);
-    let command = passing(
+    let mut command = passing(
         &place.coldshoed(),
         (vec!["control".to_owned()], vec![socket]),
     );
+    command.args(args);
     Daemon::start_with(place, command)
 }
 
@@ -209,5 +214,29 @@ fn what_was_passed_and_is_no_such_socket_is_refused() {
         let text = text.collect::<Vec<_>>().join("\n");
         let text = text.strip_prefix("Error: ").unwrap_or(&text);
         three_lines(&text, ["passed", why, "ListenSequentialPacket="]);
+    }
+}
+
+#[test]
+fn a_guest_leaves_room_for_others() {
+    if !can_be_another() {
+        return;
+    }
+    let daemon = open_to_all_with(&["--max-sessions", "4", "--max-clients", "6"]);
+    let guests = [guests_session(&daemon), guests_session(&daemon)];
+    let third = guest("coldshoe-test-client")
+        .arg(daemon.socket())
+        .args([STATS_FORMAT, soft::FORMAT])
+        .output()
+        .expect("a client");
+    let text = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(text.contains("user 65534 has 2"), "{text}");
+    let own = [running(&daemon, "good"), running(&daemon, "good")];
+    for (mut client, _) in guests {
+        drop(client.stdin.take());
+        assert!(client.wait().expect("our child").success());
+    }
+    for session in own {
+        session.close().expect("closed");
     }
 }
