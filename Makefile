@@ -126,7 +126,7 @@ install: install-capi install-units
 	install -m 644 daemon/jailed/open/tuning/*.toml \
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/
 	install -m 644 daemon/jailed/ipa/include/coldshoe_ipa.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 README.md SECURITY.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/coldshoe/
+	install -m 644 README.md SECURITY.md $(DESTDIR)$(PREFIX)/share/doc/coldshoe/
 
 # Units, and what else the system reads of a service.
 install-units:
@@ -159,7 +159,7 @@ install-units:
 
 # Debian packages of what make build built, in target/packages.
 TRIPLET := $(shell cc -dumpmachine 2>/dev/null)
-DEB     := $(CARGO) deb --no-build --no-strip --output target/packages/
+DEB     := $(CARGO) deb --quiet --no-build --no-strip --output target/packages/
 
 packages: build
 	@$(CARGO) deb --version >/dev/null 2>&1 || \
@@ -174,12 +174,16 @@ packages: build
 	strip --strip-debug target/packages/root/usr/lib/$(TRIPLET)/libcoldshoe.a
 	chmod 644 target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION)
 	@printf '%s\n' 'coldshoe ($(VERSION)-1) unstable; urgency=medium' '' \
-		'  * See CHANGELOG.md in the documentation of the package coldshoe.' '' \
+		'  * See CHANGELOG.md of the sources.' '' \
 		" -- The coldshoe developers <maintainers@coldshoe.org>  $$(date -R)" > target/packages/changelog
 	$(DEB) -p coldshoed
 	$(DEB) -p coldshoe-ipa-open
 	$(DEB) -p coldshoe-capi
 	$(DEB) -p coldshoe-capi --variant dev
+	@# What cargo-deb has no word for: who links the library depends on this package.
+	dpkg-deb -R target/packages/libcoldshoe0_*.deb target/packages/libcoldshoe0
+	echo 'libcoldshoe 0 libcoldshoe0 (>= $(VERSION))' > target/packages/libcoldshoe0/DEBIAN/shlibs
+	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
 	@ls -l target/packages/*.deb
 
 # The C library alone.
