@@ -27,7 +27,7 @@ pub use daemon::Daemon;
 pub use impostor::{Peer, attacked};
 pub use library::Library;
 pub use log::Log;
-pub use manager::Manager;
+pub use manager::{Manager, passing};
 pub use place::{Place, built, c_example};
 pub use process::{children, ends, gone, open_fds, readable, until};
 pub use raw::{Raw, RawSession, Segment, request};

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod config;
 mod contract;
 mod daemon;
 mod demo;
 mod file;
 mod generate;
+mod installation;
 mod list;
 mod module;
 mod monitor;
@@ -34,6 +36,9 @@ enum Verb {
     /// Films a scene through a jailed module and writes pictures and a report; needs no camera and
     /// no running daemon
     Demo(demo::Options),
+    /// Shows what is set, by which file, and whether files with settings are well
+    #[command(subcommand)]
+    Config(config::Verb),
     /// Shows what this machine can enforce, and what stands in for what it cannot
     Check(check::Options),
     /// Looks at modules, and lets those that were quarantined be used again
@@ -72,6 +77,9 @@ fn main() -> ExitCode {
     let CommandLine { verb } = CommandLine::parse();
     let done = match verb {
         Verb::Demo(options) => demo::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Config(verb) => config::run(&verb)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),

@@ -95,7 +95,7 @@ pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wa
 pub use error::{Error, SubmitError};
 pub use fault::{Fault, Health};
 pub use moment::Moment;
-pub use open::{Open, default_socket};
+pub use open::{Open, SYSTEM_SOCKET, default_socket};
 pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};
 pub use overview::{Overview, Tracing};
 pub use session::Session;

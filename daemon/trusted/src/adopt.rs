@@ -8,7 +8,6 @@ use std::sync::Arc;
 use coldshoe_control::worker::Loaded;
 use coldshoe_frame::{Custody, Nudge};
 use coldshoe_wall::outside::Maps;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::brief::{Brief, Memory};
 use crate::channel::Channel;
@@ -18,6 +17,7 @@ use crate::kept::{Kept, KeptWorker};
 use crate::live::{self, Live};
 use crate::module_log;
 use crate::registry::Module;
+use crate::seats::Seat;
 use crate::session::{Adopted, Context};
 use crate::trust::Trust;
 use crate::tuning::Tuning;
@@ -58,7 +58,7 @@ pub(crate) fn session(
     context: &Context,
     id: u64,
     mut left: HashMap<String, OwnedFd>,
-    permit: OwnedSemaphorePermit,
+    mut permit: Seat,
 ) -> Result<Adopted, String> {
     let versions = left
         .keys()
@@ -85,6 +85,7 @@ pub(crate) fn session(
         let path = PathBuf::from(path);
         take("tuning").map(|content| Tuning { path, content })
     });
+    permit.pass_to(kept.owner);
     let brief = Arc::new(Brief {
         id,
         request,
@@ -98,6 +99,7 @@ pub(crate) fn session(
             trust: Trust::Trusted,
         },
         tuning: tuning.transpose()?,
+        terms: context.terms.get(),
     });
     let client = take("client").ok();
     let geometry = &brief.memory.geometry;

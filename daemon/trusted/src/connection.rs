@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
+use crate::guest::Guest;
+use crate::seats::Seat;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
 use crate::trace;
@@ -116,21 +118,25 @@ pub(crate) fn turn_away(socket: &OwnedFd, most: usize) {
 
 /// Serves one client until it goes, breaks the protocol, or the daemon stops.
 pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    // Before anything is waited for: who says nothing has a place, too.
+    let admitted = shared.admit(socket.as_fd());
+    let seated = admitted.and_then(|guest| Ok((guest, shared.clients.take(guest)?)));
     let channel = match Channel::new(socket) {
         Ok(channel) => channel,
         Err(error) => return tracing::warn!(%error, "client lost"),
     };
     let greeted = tokio::select! {
-        greeted = greet(&channel, &shared) => greeted,
+        greeted = greet(&channel, seated) => greeted,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    if let Err(trouble) = greeted {
-        tracing::warn!(%trouble, "client refused");
-        let error = Envelope::new(0, client::Error::from(trouble));
-        let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
-        return;
+    match greeted {
+        Ok((guest, _seat)) => go_on(channel, guest, shared, stop, None).await,
+        Err(trouble) => {
+            tracing::warn!(%trouble, "client refused");
+            let error = Envelope::new(0, client::Error::from(trouble));
+            let _ = timeout(PATIENCE, channel.send(&error, &[])).await;
+        }
     }
-    go_on(channel, shared, stop, None).await;
 }
 
 /// Goes on with a session whose client said Hello to another daemon.
@@ -140,8 +146,14 @@ pub(crate) async fn resume(
     stop: watch::Receiver<bool>,
     adopted: Adopted,
 ) {
+    let guest = match shared.admit(socket.as_fd()) {
+        Ok(guest) => guest,
+        Err(trouble) => return tracing::warn!(%trouble, "client refused"),
+    };
+    // It was there before those that come now.
+    let _seat = shared.clients.take(guest);
     match Channel::new(socket) {
-        Ok(channel) => go_on(channel, shared, stop, Some(adopted)).await,
+        Ok(channel) => go_on(channel, guest, shared, stop, Some(adopted)).await,
         Err(error) => tracing::warn!(%error, "client lost"),
     }
 }
@@ -164,6 +176,7 @@ pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
 
 async fn go_on(
     channel: Channel,
+    guest: Guest,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
     adopted: Option<Adopted>,
@@ -173,6 +186,7 @@ async fn go_on(
     let kept = shared.context.store.is_there();
     let socket = kept.then(|| channel.as_fd().try_clone_to_owned().ok());
     let mut connection = Connection {
+        guest,
         shared,
         outbox: Outbox {
             replies,
@@ -197,7 +211,11 @@ async fn go_on(
 }
 
 /// The client speaks first; the answer names what both can do.
-async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
+async fn greet(
+    channel: &Channel,
+    seated: Result<(Guest, Seat), Trouble>,
+) -> Result<(Guest, Seat), Trouble> {
+    let seated = seated?;
     let protocol = |why: &dyn std::fmt::Display| {
         Trouble::new(
             ErrorCode::Protocol,
@@ -206,7 +224,6 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
             "connect with the coldshoe client library and say Hello first",
         )
     };
-    shared.admit(channel.as_fd())?;
     let hello = match timeout(PATIENCE, channel.recv::<Envelope>()).await {
         Ok(Ok(received)) => received.message,
         Ok(Err(RecvError::Refused(error))) => return Err(Trouble::from(&error)),
@@ -226,7 +243,8 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<(), Trouble> {
     channel
         .send(&Envelope::new(serial, answer), &[])
         .await
-        .map_err(|error| protocol(&error))
+        .map_err(|error| protocol(&error))?;
+    Ok(seated)
 }
 
 async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
@@ -258,6 +276,7 @@ fn unsayable(error: &EncodeError) -> Trouble {
 }
 
 struct Connection {
+    guest: Guest,
     shared: Arc<Shared>,
     outbox: Outbox,
     sessions: HashMap<u64, mpsc::Sender<Order>>,
@@ -363,7 +382,7 @@ impl Connection {
         };
         let roster = &self.shared.context.roster;
         let known = request.resume.as_ref();
-        let known = known.and_then(|resume| roster.by_token(&resume.token));
+        let known = known.and_then(|resume| roster.by_token(&resume.token, self.guest));
         let client = match known {
             // It goes on with what it has; the memory that came along is the same.
             Some((id, comers)) => match comers.try_send(client) {
@@ -376,7 +395,7 @@ impl Connection {
             },
             None => client,
         };
-        let permit = match self.shared.session_permit() {
+        let permit = match self.shared.sessions.take(self.guest) {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };
@@ -385,6 +404,7 @@ impl Connection {
         let context = Arc::clone(&self.shared.context);
         let opening = Opening {
             id,
+            owner: self.guest.uid(),
             request,
             fds,
             permit,
@@ -399,14 +419,30 @@ impl Connection {
         let context = &self.shared.context;
         let mut listing = client::Listing::default();
         match client::Topic::try_from(topic) {
-            Ok(client::Topic::Sessions) => listing.sessions = context.roster.after(after),
-            Ok(client::Topic::Faults) => listing.faults = context.history.faults(after),
+            Ok(client::Topic::Sessions) => {
+                listing.sessions = context.roster.after(after, self.guest)
+            }
+            Ok(client::Topic::Faults) => {
+                listing.faults = context.history.faults(after, |owner| self.guest.may(owner))
+            }
             _ => listing.quarantined = context.history.quarantined(),
         }
         self.outbox.send(Reply::new(serial, listing, Vec::new()));
     }
 
     fn release(&self, serial: u32, module: &str) {
+        if !self.guest.is_host() {
+            let trouble = Trouble::new(
+                ErrorCode::Denied,
+                format!("module {module:?} is not released"),
+                format!(
+                    "user {} is neither root nor this daemon's",
+                    self.guest.uid()
+                ),
+                "ask an administrator, or do it as root",
+            );
+            return self.outbox.send(Reply::trouble(serial, trouble));
+        }
         let known = self.shared.context.history.release(module);
         tracing::info!(module, known, "released");
         let done = client::Done { session: 0 };
@@ -415,7 +451,7 @@ impl Connection {
 
     fn trace(&self, serial: u32, session: u64, frames: u32) {
         let roster = &self.shared.context.roster;
-        let Some(source) = roster.source(session) else {
+        let Some(source) = roster.source(session, self.guest) else {
             let trouble = Trouble::new(
                 ErrorCode::NoSuchSession,
                 format!("session {session} cannot be traced"),

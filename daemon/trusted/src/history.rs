@@ -39,6 +39,8 @@ pub(crate) struct Record {
     number: u64,
     time: u64,
     session: u64,
+    #[serde(default)]
+    owner: u32,
     camera: String,
     module: String,
     generation: u32,
@@ -101,6 +103,8 @@ impl From<Reason> for FaultReason {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whose<'a> {
     pub(crate) session: u64,
+    /// User id of its client.
+    pub(crate) owner: u32,
     pub(crate) camera: &'a str,
     pub(crate) module: &'a str,
     pub(crate) generation: u32,
@@ -171,6 +175,7 @@ impl History {
             number: content.last,
             time: now(),
             session: whose.session,
+            owner: whose.owner,
             camera: whose.camera.to_owned(),
             module: whose.module.to_owned(),
             generation: whose.generation,
@@ -261,10 +266,15 @@ impl History {
     }
 
     /// The faults after number `after`, as many as fit a message.
-    pub(crate) fn faults(&self, after: u64) -> Vec<client::FaultRecord> {
+    pub(crate) fn faults(
+        &self,
+        after: u64,
+        may_see: impl Fn(u32) -> bool,
+    ) -> Vec<client::FaultRecord> {
         let content = self.lock();
         let later = content.faults.iter().filter(|record| record.number > after);
-        later.take(MAX_LISTED).map(Record::on_the_wire).collect()
+        let seen = later.filter(|record| may_see(record.owner));
+        seen.take(MAX_LISTED).map(Record::on_the_wire).collect()
     }
 
     /// The modules that are not loaded.
@@ -402,6 +412,7 @@ mod tests {
     fn fault(history: &History, module: &str, frame: u64) -> u64 {
         let whose = Whose {
             session: 7,
+            owner: 1000,
             camera: "imx219",
             module,
             generation: 2,
@@ -422,7 +433,7 @@ mod tests {
         }
         write(&before, &dir);
         let after = open(&dir);
-        let [record] = after.faults(0).try_into().unwrap();
+        let [record] = after.faults(0, |_| true).try_into().unwrap();
         assert_eq!((record.frame, record.recovery_us), (42, 700));
         assert_eq!(record.reason(), FaultReason::Crash);
         let refused = after.admit("acme").unwrap_err();
@@ -458,7 +469,7 @@ mod tests {
         }
         let (mut after, mut read) = (0, Vec::new());
         loop {
-            let part = history.faults(after);
+            let part = history.faults(after, |_| true);
             let Some(last) = part.last() else { break };
             after = last.number;
             read.extend(part);
@@ -482,7 +493,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join(NAME), text).unwrap();
-            assert!(open(&dir).faults(0).is_empty());
+            assert!(open(&dir).faults(0, |_| true).is_empty());
             let aside = fs::read_to_string(dir.path().join(BROKEN)).unwrap();
             assert_eq!(aside, text);
         }

@@ -41,6 +41,9 @@ pub(crate) struct Kept {
     /// The one on duty.
     #[prost(message, optional, tag = "11")]
     pub(crate) worker: Option<KeptWorker>,
+    /// User id of its client.
+    #[prost(uint32, tag = "12")]
+    pub(crate) owner: u32,
 }
 
 /// The bytes that its workers load.

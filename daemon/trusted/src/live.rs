@@ -89,7 +89,7 @@ impl Live {
         };
         let (name, format) = (&brief.module.name, &brief.request.params_format);
         let blocks = worker.about().blocks;
-        if let Err(trouble) = context.contracts.admit(name, format, blocks) {
+        if let Err(trouble) = brief.terms.contracts.admit(name, format, blocks) {
             worker.end().await;
             return Err(Refusal::Verb(trouble));
         }

@@ -12,6 +12,7 @@ use coldshoe_frame::{Count, Ledger, Nudge};
 use tokio::sync::mpsc;
 
 use crate::brief::{Brief, Memory};
+use crate::guest::Guest;
 use crate::session::Client;
 
 /// What proves that a session is one's own.
@@ -81,11 +82,12 @@ impl Roster {
         }
     }
 
-    /// The sessions with a higher number, as many as fit a message.
-    pub(crate) fn after(&self, id: u64) -> Vec<SessionInfo> {
+    /// The sessions with a higher number that are for a guest to see, as many as fit a message.
+    pub(crate) fn after(&self, id: u64, guest: Guest) -> Vec<SessionInfo> {
         let sessions = self.lock();
         let later = sessions.range(id.saturating_add(1)..);
         later
+            .filter(|(_, entry)| guest.may(entry.info.owner))
             .take(MAX_LISTED)
             .map(|(_, entry)| SessionInfo {
                 statistics: entry
@@ -98,9 +100,12 @@ impl Roster {
     }
 
     /// Where a session's parameters are; none without a worker.
-    pub(crate) fn source(&self, id: u64) -> Option<Source> {
+    pub(crate) fn source(&self, id: u64, guest: Guest) -> Option<Source> {
         let sessions = self.lock();
         let entry = sessions.get(&id)?;
+        if !guest.may(entry.info.owner) {
+            return None;
+        }
         let (generation, replies) = entry.worker.as_ref()?;
         Some(Source {
             memory: Arc::clone(&entry.memory),
@@ -130,9 +135,14 @@ impl Roster {
     }
 
     /// Where the session of this token takes another client.
-    pub(crate) fn by_token(&self, token: &[u8]) -> Option<(u64, mpsc::Sender<Client>)> {
+    pub(crate) fn by_token(
+        &self,
+        token: &[u8],
+        guest: Guest,
+    ) -> Option<(u64, mpsc::Sender<Client>)> {
         let sessions = self.lock();
-        let found = sessions.iter().find(|(_, entry)| entry.token == token);
+        let mut sessions = sessions.iter();
+        let found = sessions.find(|(_, entry)| entry.token == token && guest.may(entry.info.owner));
         found.map(|(id, entry)| (*id, entry.clients.clone()))
     }
 

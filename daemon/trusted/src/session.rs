@@ -19,7 +19,7 @@ use coldshoe_control::client::{
     SessionOpened, SessionState, WorkerReplaced,
 };
 use coldshoe_jail::Wake;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::opening::{prepare, stand_in};
@@ -27,7 +27,6 @@ use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
 use crate::cgroup::Cgroups;
 use crate::connection::{Outbox, Reply};
-use crate::contracts::Contracts;
 use crate::fault::Fault;
 use crate::history::{History, Whose};
 use crate::jailer::Jailer;
@@ -35,10 +34,12 @@ use crate::kept::{Kept, KeptWorker};
 use crate::live::Live;
 use crate::registry::Registry;
 use crate::roster::{Place, Roster, Token};
+use crate::seats::Seat;
 use crate::states::States;
 use crate::store::Store;
 use crate::successor::{News, Successor};
 use crate::supervision::{Supervision, Verdict};
+use crate::terms::{Current, Terms};
 use crate::worker::Refusal;
 
 /// Patience with a module that saves its state for the last time.
@@ -48,7 +49,7 @@ const SAVING: Duration = Duration::from_millis(50);
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
-    pub(crate) contracts: Contracts,
+    pub(crate) terms: Current<Terms>,
     pub(crate) jailer: Jailer,
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,
@@ -74,11 +75,13 @@ pub(crate) struct Client {
 /// A request for a session, on its way.
 pub(crate) struct Opening {
     pub(crate) id: u64,
+    /// The client's user id.
+    pub(crate) owner: u32,
     pub(crate) request: OpenSession,
     /// The forward segment, then the buffers; the last return segment, if the session is resumed.
     pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 /// A session that another daemon had.
@@ -90,7 +93,7 @@ pub(crate) struct Adopted {
     pub(crate) version: u64,
     /// Its client's connection.
     pub(crate) client: Option<OwnedFd>,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 impl Adopted {
@@ -149,9 +152,9 @@ impl Stage {
 
 /// Opens a session and serves it until it is closed or its client goes away.
 pub(crate) async fn run(context: Arc<Context>, opening: Opening, client: Client) {
-    let (id, permit) = (opening.id, Arc::new(opening.permit));
+    let (id, owner, permit) = (opening.id, opening.owner, Arc::new(opening.permit));
     let (serial, outbox) = (client.serial, client.outbox.clone());
-    let prepared = prepare(&context, id, opening.request, opening.fds, &permit);
+    let prepared = prepare(&context, id, owner, opening.request, opening.fds, &permit);
     let prepared = tokio::select! {
         prepared = prepared => prepared,
         () = outbox.closed() => return,
@@ -176,6 +179,7 @@ struct Session {
     comers: mpsc::Receiver<Client>,
     permit: Permit,
     place: Place,
+    owner: u32,
     token: Token,
     brief: Arc<Brief>,
     stands_in: bool,

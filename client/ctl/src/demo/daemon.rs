@@ -99,6 +99,8 @@ impl Daemon {
             .open(log_path(dir.path()))
             .map_err(DaemonError::Directory)?;
         let mut command = Command::new(program);
+        // What is set on this machine is for its own daemon.
+        command.arg("--no-config");
         command.arg("--runtime-dir").arg(dir.path());
         // The demo's own trust: it must not depend on what was recorded, nor leave a record behind.
         command.arg("--state-dir").arg(dir.path());

@@ -62,6 +62,7 @@ impl Session {
             states: self.states.all().map(<[u8]>::to_vec).collect(),
             module: Some(self.brief.kept()),
             worker,
+            owner: self.owner,
         }
     }
 

@@ -4,6 +4,8 @@ use super::*;
 
 /// What is known of a session before its first worker is there.
 pub(super) struct Prepared {
+    /// User id of its client.
+    pub(super) owner: u32,
     pub(super) brief: Arc<Brief>,
     /// Another module works in place of the one that was asked for.
     pub(super) stands_in: bool,
@@ -15,26 +17,28 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     context: &Arc<Context>,
     id: u64,
+    owner: u32,
     mut request: OpenSession,
     mut fds: Vec<OwnedFd>,
     permit: &Permit,
 ) -> Result<Prepared, Trouble> {
     context.jailer.admit()?;
-    context.contracts.of(&request.params_format)?;
+    let terms = context.terms.get();
+    terms.contracts.of(&request.params_format)?;
     let resume = request.resume.take();
     let last_replies = resume.is_some().then(|| fds.pop()).flatten();
     let memory = Arc::new(Memory::new(&request, fds)?);
     let asked = request.module.clone();
     let (name, stands_in) = match context.history.admit(&asked) {
         Ok(()) => (asked, false),
-        Err(trouble) => (stand_in(context, &request).ok_or(trouble)?, true),
+        Err(trouble) => (stand_in(context, &terms, &request).ok_or(trouble)?, true),
     };
     // What another module saved is of no use, and neither is what cannot be read.
     let custody = last_replies
         .filter(|_| !stands_in)
         .and_then(|fd| coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok());
     let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
-    let brief = Brief::find(id, context, request, &name, memory, permit).await?;
+    let brief = Brief::find(id, context, request, &name, memory, &terms, permit).await?;
     let (stage, generation) = match resume {
         None => (Stage::Opened, 0),
         Some(resume) => {
@@ -47,6 +51,7 @@ pub(super) async fn prepare(
         }
     };
     Ok(Prepared {
+        owner,
         brief: Arc::new(brief),
         stands_in,
         stage,
@@ -56,8 +61,8 @@ pub(super) async fn prepare(
 }
 
 /// The module that takes over from the one that a session was opened with, if there is one that may.
-pub(super) fn stand_in(context: &Context, request: &OpenSession) -> Option<String> {
-    let name = context.config.fallback_for(&request.camera)?;
+pub(super) fn stand_in(context: &Context, terms: &Terms, request: &OpenSession) -> Option<String> {
+    let name = terms.fallback_for(&request.camera)?;
     let other = name != request.module && context.history.admit(name).is_ok();
     other.then(|| name.to_owned())
 }
@@ -71,6 +76,7 @@ impl Session {
         permit: Permit,
     ) -> Self {
         let Prepared {
+            owner,
             brief,
             stands_in,
             stage,
@@ -84,17 +90,19 @@ impl Session {
             module: brief.request.module.clone(),
             camera: brief.request.camera.clone(),
             state: SessionState::Loading.into(),
+            owner,
             ..SessionInfo::default()
         };
         Self {
             id: brief.id,
             place: context.roster.enter(info, token, taking, &brief),
             releases: context.history.releases(),
-            supervision: Supervision::new(context.config.patience),
+            supervision: Supervision::new(brief.terms.patience),
             context,
             client,
             comers,
             permit,
+            owner,
             token,
             brief,
             stands_in,
@@ -125,6 +133,7 @@ impl Session {
             (Some(sensor), true) => Stage::Streaming(sensor),
         };
         let prepared = Prepared {
+            owner: kept.owner,
             stands_in: kept.stands_in,
             stage,
             states: States::of(kept.states.clone()),
