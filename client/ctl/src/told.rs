@@ -189,6 +189,7 @@ mod tests {
     fn sessions_and_faults_are_printed_in_this_form() {
         let session = Session::of(&SessionInfo {
             session: 3,
+            owner: 1000,
             module: "acme".into(),
             stand_in: "open".into(),
             camera: "front".into(),
