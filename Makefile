@@ -30,7 +30,7 @@ BENCH   ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test chaos hostile bench loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm chaos hostile bench loom miri fuzz check build install install-capi install-units \
 	packages clean
 
 demo: build
@@ -156,6 +156,12 @@ install-units:
 		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/dbus-1/interfaces/$$(basename $$file); done
 	set -e; for file in $(wildcard policy/polkit/*.policy); do \
 		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/polkit-1/actions/$$(basename $$file); done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(TARGET)/$(BUILD)/coldshoectl man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(TARGET)/$(BUILD)/coldshoectl completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coldshoectl.fish
 
 # Debian packages of what make build built, in target/packages.
 TRIPLET := $(shell cc -dumpmachine 2>/dev/null)
@@ -173,6 +179,7 @@ packages: build
 		target/packages/root/usr/lib/$(TRIPLET)/coldshoe/modules/*.so
 	strip --strip-debug target/packages/root/usr/lib/$(TRIPLET)/libcoldshoe.a
 	chmod 644 target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION)
+	gzip -9nf target/packages/root/usr/share/man/man1/*.1
 	@printf '%s\n' 'coldshoe ($(VERSION)-1) unstable; urgency=medium' '' \
 		'  * See CHANGELOG.md of the sources.' '' \
 		" -- The coldshoe developers <maintainers@coldshoe.org>  $$(date -R)" > target/packages/changelog
@@ -185,6 +192,11 @@ packages: build
 	echo 'libcoldshoe 0 libcoldshoe0 (>= $(VERSION))' > target/packages/libcoldshoe0/DEBIAN/shlibs
 	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
 	@ls -l target/packages/*.deb
+
+# In a virtual machine, as root: what only a real system can show.
+vm: packages
+	$(CARGO) build --locked --release -p coldshoe-tests --bin coldshoe-stream
+	tests/vm/run target/packages $(TARGET)/release/coldshoe-stream
 
 # The C library alone.
 install-capi:
