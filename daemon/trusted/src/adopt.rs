@@ -73,6 +73,9 @@ pub(crate) fn session(
     }
     let mut kept = Kept::read(state).map_err(|error| format!("its state: {error}"))?;
     let request = kept.request.clone().ok_or("its request was not kept")?;
+    let terms = context.terms.get();
+    let known = terms.contracts.of(&request.params_format);
+    known.map_err(|trouble| trouble.what)?;
     let mut take = |name: &str| left.remove(name).ok_or(format!("{name:?} was not kept"));
     let mut fds = vec![take("forward")?];
     for buffer in 0..request.buffers {
@@ -99,7 +102,7 @@ pub(crate) fn session(
             trust: Trust::Trusted,
         },
         tuning: tuning.transpose()?,
-        terms: context.terms.get(),
+        terms,
     });
     let client = take("client").ok();
     let geometry = &brief.memory.geometry;

@@ -136,7 +136,7 @@ impl Config {
             module_dirs: Vec::new(),
             installed_module_dirs: vec![prefix.join("lib/coldshoe/modules"), prefix.join(triplet)],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
-            contract_dirs: Vec::new(),
+            contract_dirs: installed_contracts(prefix),
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
             reserved_cpus: CpuList::default(),
@@ -220,7 +220,8 @@ impl Config {
         self.module_dirs = dirs(&settings.module_dirs);
         // Directories that were named go before those of the installation.
         self.tuning_dirs.splice(0..0, dirs(&settings.tuning_dirs));
-        self.contract_dirs = dirs(&settings.contract_dirs);
+        self.contract_dirs
+            .splice(0..0, dirs(&settings.contract_dirs));
         if let Some(said) = &settings.worker {
             self.worker = said.value.0.clone();
         }
@@ -253,6 +254,12 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// Those of the packages of device makers, where there are any.
+fn installed_contracts(prefix: &Path) -> Vec<PathBuf> {
+    let dir = prefix.join("share/coldshoe/contracts");
+    dir.is_dir().then_some(dir).into_iter().collect()
 }
 
 /// `$STATE_DIRECTORY` of a service, else `$XDG_STATE_HOME/coldshoe`, else

@@ -63,6 +63,7 @@ impl Contracts {
             for path in files(dir).map_err(unreadable(dir))? {
                 let format = path.file_stem().and_then(|stem| stem.to_str());
                 let Some(format) = format.filter(|format| !known.contains_key(*format)) else {
+                    tracing::warn!(path = %path.display(), "passed over: its format has a contract");
                     continue;
                 };
                 let text = read(&path).map_err(unreadable(&path))?;

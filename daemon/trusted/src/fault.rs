@@ -40,15 +40,6 @@ impl Fault {
         }
     }
 
-    /// Its pipeline could not be told of a worker. That is not the module's doing.
-    pub(crate) fn untold(trouble: Trouble) -> Self {
-        Self {
-            reason: FaultReason::Load,
-            trouble,
-            witnessed: false,
-        }
-    }
-
     /// The pipeline says that no answers come.
     pub(crate) fn stalled(module: &str, frame: u64) -> Self {
         let fault = Self::new(

@@ -14,7 +14,7 @@ use coldshoe_control::client::{self, FaultReason, MAX_LISTED};
 use coldshoe_control::{Trouble, client::ErrorCode};
 use rustix::fs::Uid;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast};
 
 use crate::fault::Fault;
 use crate::keep;
@@ -29,6 +29,8 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_FAULTS: usize = 256;
 /// Modules that are remembered to have failed.
 const MAX_MODULES: usize = 256;
+/// Releases that a session may be late to hear of.
+const RELEASES: usize = 64;
 /// Longest text of a fault, in bytes.
 const MAX_TEXT: usize = 512;
 
@@ -141,8 +143,8 @@ struct Content {
 pub(crate) struct History {
     content: Mutex<Content>,
     changed: Notify,
-    /// How often a module was released.
-    released: watch::Sender<u64>,
+    /// Modules that are released.
+    released: broadcast::Sender<Arc<str>>,
     /// Sessions that may be quarantined before their module is.
     sessions: u32,
 }
@@ -159,7 +161,7 @@ impl History {
         Self {
             content: Mutex::new(content),
             changed: Notify::new(),
-            released: watch::Sender::new(0),
+            released: broadcast::Sender::new(RELEASES),
             sessions,
         }
     }
@@ -255,13 +257,14 @@ impl History {
     /// A module may be loaded again. Whether there was anything against it.
     pub(crate) fn release(&self, module: &str) -> bool {
         let known = self.lock().modules.remove(module).is_some();
-        self.released.send_modify(|count| *count += 1);
+        // Nobody may wait for one.
+        let _ = self.released.send(module.into());
         self.changed.notify_one();
         known
     }
 
-    /// Changes when a module is released.
-    pub(crate) fn releases(&self) -> watch::Receiver<u64> {
+    /// The modules that are released from now on.
+    pub(crate) fn releases(&self) -> broadcast::Receiver<Arc<str>> {
         self.released.subscribe()
     }
 
@@ -454,9 +457,8 @@ mod tests {
         assert!(history.admit("acme").is_err() && history.admit("open").is_ok());
         assert_eq!(history.quarantined()[0].why, "c");
         assert!(history.release("acme") && !history.release("acme"));
-        assert!(releases.has_changed().unwrap());
+        assert_eq!(&*releases.try_recv().unwrap(), "acme");
         assert!(history.admit("acme").is_ok());
-        releases.mark_unchanged();
         assert!(!history.quarantined_in_session("acme", "it counts anew"));
     }
 

@@ -41,6 +41,9 @@ pub(crate) struct Kept {
     /// The one on duty.
     #[prost(message, optional, tag = "11")]
     pub(crate) worker: Option<KeptWorker>,
+    /// Its module failed too often in it, and nothing stands in.
+    #[prost(bool, tag = "13")]
+    pub(crate) quarantined: bool,
     /// User id of its client.
     #[prost(uint32, tag = "12")]
     pub(crate) owner: u32,
@@ -77,6 +80,9 @@ pub(crate) struct KeptWorker {
     /// The pipeline's number of the newest frame when it started.
     #[prost(uint64, tag = "5")]
     pub(crate) since: u64,
+    /// The same frame's sequence number.
+    #[prost(uint32, tag = "7")]
+    pub(crate) since_seq: u32,
     #[prost(bool, tag = "6")]
     pub(crate) restored: bool,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{self, Confinement, ErrorCode, ModuleInfo, Sensor};
 use coldshoe_control::worker;
-use coldshoe_frame::{Custody, Nudge, SegmentError, create_return};
+use coldshoe_frame::{Custody, Newest, Nudge, SegmentError, create_return};
 use coldshoe_jail::Wake;
 use tokio::time::{Interval, interval};
 
@@ -40,8 +40,8 @@ pub(crate) struct Live {
     pub(crate) module: ModuleInfo,
     pub(crate) confinement: Confinement,
     pub(crate) wake: client::Wake,
-    /// The pipeline's number of the newest frame when it started.
-    since: u64,
+    /// The newest frame when it started.
+    since: Newest,
     /// It was given a state to go on from.
     pub(crate) restored: bool,
     /// When what was saved is copied out, while frames flow.
@@ -119,7 +119,7 @@ impl Live {
             module,
             confinement,
             wake,
-            since: 0,
+            since: Newest::default(),
             restored: false,
             copying: None,
             copied: Vec::new(),
@@ -144,7 +144,10 @@ impl Live {
             confinement: kept.confinement.clone().unwrap_or_default(),
             // A processor of its own is not kept.
             wake: client::Wake::Sleep,
-            since: kept.since,
+            since: Newest {
+                seq: kept.since_seq,
+                frame: kept.since,
+            },
             restored: kept.restored,
             copying: Some(interval(COPY_EVERY)),
             copied: Vec::new(),
@@ -182,7 +185,8 @@ impl Live {
             serial: self.worker.serial(),
             module: Some(self.module.clone()),
             confinement: Some(self.confinement.clone()),
-            since: self.since,
+            since: self.since.frame,
+            since_seq: self.since.seq,
             restored: self.restored,
         }
     }
@@ -196,7 +200,7 @@ impl Live {
 
     /// Starts the module, from a state if there is one. Returns why it goes without, if it does.
     pub(crate) async fn start(&mut self, state: Option<&[u8]>) -> Result<Option<String>, Refusal> {
-        self.since = self.frame();
+        self.since = self.worker.nudge().newest();
         self.copying = Some(interval(COPY_EVERY));
         self.restored = state.is_some();
         let state = state.map(<[u8]>::to_vec);
@@ -280,9 +284,15 @@ impl Live {
         self.worker.nudge().newest().frame
     }
 
-    /// Frames that it was given since it started. One that others had before counts as well.
+    /// Frames that came since it started, at most: sequence numbers jump where a frame was another
+    /// worker's before, and a pipeline may leave out numbers, or begin anew.
     pub(crate) fn frames(&self) -> u64 {
-        self.frame().saturating_sub(self.since)
+        let newest = self.worker.nudge().newest();
+        let published = u64::from(newest.seq.wrapping_sub(self.since.seq));
+        match newest.frame.checked_sub(self.since.frame) {
+            Some(numbered) => numbered.min(published),
+            None => published,
+        }
     }
 
     /// What a client gets: return segment, pidfd, bell.

@@ -9,18 +9,33 @@ use coldshoe_control::client::{
     MAX_LISTED, MAX_REFUSALS, RefusedBlocks, SessionInfo, SessionState, Statistics,
 };
 use coldshoe_frame::{Count, Ledger, Nudge};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::brief::{Brief, Memory};
 use crate::guest::Guest;
 use crate::session::Client;
 
+/// Sessions that can be looked at closely at a time.
+const TRACES: usize = 16;
+
 /// What proves that a session is one's own.
 pub(crate) type Token = [u8; coldshoe_control::client::TOKEN];
 
 /// Every session of the daemon.
-#[derive(Debug, Default)]
-pub(crate) struct Roster(Mutex<BTreeMap<u64, Entry>>);
+#[derive(Debug)]
+pub(crate) struct Roster {
+    sessions: Mutex<BTreeMap<u64, Entry>>,
+    traces: Arc<Semaphore>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            traces: Arc::new(Semaphore::new(TRACES)),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -116,6 +131,11 @@ impl Roster {
         })
     }
 
+    /// Leave to trace a session; none where enough are traced.
+    pub(crate) fn permit_trace(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.traces).try_acquire_owned().ok()
+    }
+
     /// Whether a session has this worker on duty.
     pub(crate) fn has(&self, id: u64, generation: u32) -> bool {
         let sessions = self.lock();
@@ -147,7 +167,7 @@ impl Roster {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +205,9 @@ fn statistics(ledger: &Ledger) -> Statistics {
     let us = |share| ledger.latency_ns(share) / 1000;
     let states = count(Count::States);
     let state = |place: u32| u32::from((states >> (8 * place)) as u8);
-    let refusals = ledger.refusals().take(MAX_REFUSALS);
+    let mut refusals: Vec<_> = ledger.refusals().collect();
+    refusals.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+    refusals.truncate(MAX_REFUSALS);
     Statistics {
         fresh: count(Count::Fresh),
         missed: count(Count::Missed),
@@ -204,6 +226,7 @@ fn statistics(ledger: &Ledger) -> Statistics {
         awb_state: state(1),
         af_state: state(2),
         refusals: refusals
+            .into_iter()
             .map(|(kind, reason, count)| RefusedBlocks {
                 r#type: kind as u32,
                 reason: reason as u32,

@@ -19,7 +19,8 @@ use coldshoe_control::client::{
     SessionOpened, SessionState, WorkerReplaced,
 };
 use coldshoe_jail::Wake;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 
 use self::opening::{prepare, stand_in};
@@ -190,7 +191,7 @@ struct Session {
     generation: u32,
     states: States,
     supervision: Supervision,
-    releases: watch::Receiver<u64>,
+    releases: broadcast::Receiver<Arc<str>>,
     /// Serial of a request to resume the session that waits for a worker.
     resuming: Option<u32>,
     faults: u32,
@@ -262,7 +263,9 @@ impl Session {
             // Nobody is left to work for.
             () = self.client.outbox.closed() => Event::Order(None),
             news = self.successor.news() => Event::Successor(news),
-            Ok(()) = self.releases.changed(), if quarantined => Event::Released,
+            () = released(&mut self.releases, &self.brief.module.name), if quarantined => {
+                Event::Released
+            }
         }
     }
 
@@ -370,6 +373,17 @@ async fn on_duty(state: &mut State) -> Fault {
     match state {
         State::Running(live) | State::Degraded(live) => live.fault().await,
         _ => std::future::pending().await,
+    }
+}
+
+/// Resolves when a module is released, or may have been.
+async fn released(releases: &mut broadcast::Receiver<Arc<str>>, module: &str) {
+    loop {
+        match releases.recv().await {
+            Ok(name) if &*name != module => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

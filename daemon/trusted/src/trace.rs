@@ -1,16 +1,21 @@
 //! Parameters of a session's frames as they are sent, for whoever audits them.
 //!
 //! They are read out of the return segment beside the pipeline, which does not notice. A frame that has
-//! been overwritten before it was looked at is left out.
+//! been overwritten before it was looked at is left out. It is the worker's memory: one that rewrites
+//! its answer after the pipeline has taken it shows something else here, and what the pipeline itself
+//! has refused is in the ledger.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coldshoe_frame::{Nudge, Replies};
+use coldshoe_contract::MAX_DUMPED;
+use coldshoe_frame::{Nudge, Replies, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::{self, Sender};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::roster::{Roster, Source};
@@ -29,6 +34,9 @@ pub(crate) fn begin(
     source: Source,
     frames: u32,
 ) -> io::Result<OwnedFd> {
+    let permit = roster.permit_trace().ok_or_else(|| {
+        io::Error::other("as many sessions as can be at a time are traced already")
+    })?;
     let memory = &source.memory;
     let nudge = Nudge::map(memory.forward.as_fd(), &memory.geometry).map_err(io::Error::other)?;
     let replies = Replies::map(source.replies.as_fd(), memory.geometry, source.generation)
@@ -45,6 +53,7 @@ pub(crate) fn begin(
         nudge,
         replies,
         into,
+        _permit: permit,
     };
     tokio::spawn(tracer.run(frames));
     Ok(out_of)
@@ -61,6 +70,7 @@ struct Tracer {
     /// The frame to read next, by the low half of its number on the wire.
     next: u32,
     into: Sender,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Tracer {
@@ -71,14 +81,23 @@ impl Tracer {
         let mut left = frames;
         while left > 0 && began.elapsed() < LONGEST {
             look.tick().await;
+            if self.nobody_reads() {
+                return;
+            }
             // Looked at before the frames: what it answered until its end is still told.
             let on_duty = self.roster.has(self.session, self.generation);
             let newest = self.nudge.newest().seq;
             let ahead = newest.wrapping_sub(self.next).wrapping_add(1);
             // A doorbell that goes backwards brings none.
             let mut ahead = if ahead > u32::MAX / 2 { 0 } else { ahead };
+            // What has been written over is left out, however far the doorbell says that it went.
+            let gone = ahead.saturating_sub(self.slots);
+            self.next = self.next.wrapping_add(gone);
+            ahead -= gone;
             while ahead > 0 && left > 0 {
                 match self.read(self.next) {
+                    // Longer than a trace can hold: no contract allows it.
+                    Some(len) if len > MAX_DUMPED => left -= 1,
                     Some(len) if len > 0 => {
                         if self.write(len).await.is_err() {
                             return;
@@ -87,8 +106,8 @@ impl Tracer {
                     }
                     // It has none, and the last ones stay.
                     Some(_) => left -= 1,
-                    // It may still come, as long as its slot is its own.
-                    None if ahead <= self.slots => break,
+                    // It may still come, as long as its slot is its own and its worker lives.
+                    None if on_duty => break,
                     None => {}
                 }
                 self.next = self.next.wrapping_add(1);
@@ -100,6 +119,12 @@ impl Tracer {
         }
     }
 
+    fn nobody_reads(&self) -> bool {
+        let mut pipe = [PollFd::new(&self.into, PollFlags::empty())];
+        let polled = poll(&mut pipe, Some(&Timespec::default()));
+        polled.is_ok() && pipe[0].revents().contains(PollFlags::ERR)
+    }
+
     /// The length of a frame's parameters, which are in private memory then.
     fn read(&mut self, seq: u32) -> Option<usize> {
         let seq = u64::from(seq);
@@ -107,8 +132,14 @@ impl Tracer {
             return None;
         }
         let reply = self.replies.take(seq, &mut self.params)?;
-        // What breaks the frame protocol is the pipeline's affair, and holds no parameters.
-        Some(reply.map_or(0, |reply| reply.params_len))
+        // If the slot has been given away its worker may have been writing the next answer: what is
+        // torn would be held against it.
+        let same = self.nudge.newest().seq.wrapping_sub(seq as u32) < self.slots;
+        // What breaks the frame protocol, and what comes with an error, the pipeline does not look at.
+        let good = reply
+            .ok()
+            .filter(|reply| same && reply.status == Status::Done);
+        Some(good.map_or(0, |reply| reply.params_len))
     }
 
     async fn write(&mut self, len: usize) -> io::Result<()> {

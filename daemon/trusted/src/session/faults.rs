@@ -117,7 +117,7 @@ impl Session {
                         .send(Reply::trouble(serial, fault.trouble));
                 }
                 self.successor = Successor::None;
-                self.releases.mark_unchanged();
+                self.releases = self.context.history.releases();
                 self.state = State::Quarantined;
             }
             (Verdict::Replace(pause), _) => match self.successor.take_ready() {
@@ -272,10 +272,12 @@ impl Session {
                 };
                 let reply = match reply {
                     Ok(reply) => reply,
-                    // One that its pipeline never hears of is of no use.
+                    // One that its pipeline never hears of is of no use. That is not its module's doing.
                     Err(trouble) => {
+                        tracing::error!(session = self.id, "{trouble}");
                         live.end().await;
-                        return self.failed_again(Fault::untold(trouble)).await;
+                        let pause = self.brief.terms.patience.longest_pause;
+                        return self.make_successor(pause);
                     }
                 };
                 self.resuming = None;

@@ -63,6 +63,7 @@ impl Session {
             module: Some(self.brief.kept()),
             worker,
             owner: self.owner,
+            quarantined: matches!(self.state, State::Quarantined),
         }
     }
 

@@ -161,6 +161,10 @@ impl Session {
                     session.make_successor(Duration::ZERO);
                 }
             }
+            None if kept.quarantined => {
+                tracing::info!(session = session.id, "session adopted in quarantine");
+                session.state = State::Quarantined;
+            }
             None => {
                 tracing::info!(session = session.id, "session adopted without a worker");
                 session.state = State::Replacing(Gap {
