@@ -31,7 +31,7 @@ PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open 
 STAGE    := $(TARGET)/demo
 
 .PHONY: demo test chaos hostile bench loom miri fuzz check build install install-capi install-units \
-	packages clean
+	packages packages-test clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -185,6 +185,10 @@ packages: build
 	echo 'libcoldshoe 0 libcoldshoe0 (>= $(VERSION))' > target/packages/libcoldshoe0/DEBIAN/shlibs
 	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
 	@ls -l target/packages/*.deb
+
+# As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
+packages-test: packages
+	@tests/packages/run
 
 # The C library alone.
 install-capi:
