@@ -31,7 +31,7 @@ PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open 
 STAGE    := $(TARGET)/demo
 
 .PHONY: demo test vm chaos hostile bench loom miri fuzz check build install install-capi install-units \
-	packages clean
+	packages packages-test clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -197,6 +197,9 @@ packages: build
 vm: packages
 	$(CARGO) build --locked --release -p coldshoe-tests --bin coldshoe-stream
 	tests/vm/run target/packages $(TARGET)/release/coldshoe-stream
+# As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
+packages-test: packages
+	@tests/packages/run
 
 # The C library alone.
 install-capi:

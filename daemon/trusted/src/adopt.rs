@@ -178,7 +178,11 @@ fn live(
             about,
             serial: kept.serial,
             bell: take("bell")?,
-            cgroup: context.cgroups.of_worker(brief.id, kept.generation),
+            cgroup: context.cgroups.of_worker(
+                brief.id,
+                kept.generation,
+                &live::limits(context, brief),
+            ),
         },
     )
     .map_err(told)?;

@@ -74,7 +74,9 @@ impl Live {
             assignment: assignment(context, &brief, generation, wake),
             fds: brief.fds(replies.as_fd()),
             nudge,
-            cgroup: cgroup(context, &brief, generation),
+            cgroup: context
+                .cgroups
+                .for_worker(brief.id, generation, &limits(context, &brief)),
             processor,
         };
         let mut worker = match Worker::launch(&context.jailer, job).await {
@@ -353,19 +355,18 @@ fn assignment(
     }
 }
 
-/// Where the worker is put, if this daemon has a place for it.
-fn cgroup(context: &Context, brief: &Brief, generation: u32) -> Option<Cgroup> {
+/// What a worker of this session may use.
+pub(crate) fn limits(context: &Context, brief: &Brief) -> Limits {
     let geometry = &brief.memory.geometry;
     let segments = geometry.forward_len().saturating_add(geometry.return_len());
     let limits = context.config.profile.limits();
-    let limits = Limits::new(
+    Limits::new(
         limits.data,
         limits.stack,
         limits.threads.into(),
         brief.module.size,
         segments as u64,
-    );
-    context.cgroups.for_worker(brief.id, generation, &limits)
+    )
 }
 
 fn confinement(
