@@ -6,6 +6,11 @@ CARGO   ?= cargo
 DESTDIR ?=
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+LIBEXEC ?= $(PREFIX)/libexec
+# Where the bus looks: for /usr/local, only below /etc.
+DBUSDIR ?= $(if $(filter /usr/local,$(PREFIX)),/etc/dbus-1/system.d,$(PREFIX)/share/dbus-1/system.d)
+# Where the module goes.
+MODULES ?= $(LIBDIR)/coldshoe/modules
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 BUILD   ?= release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
@@ -25,7 +30,8 @@ BENCH   ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test chaos hostile bench loom miri fuzz check build install install-capi clean
+.PHONY: demo test vm chaos hostile bench loom miri fuzz check build install install-capi install-units \
+	packages packages-test clean
 
 demo: build
 	@echo "==> Installing into $(STAGE)"
@@ -54,12 +60,12 @@ hostile:
 	$(CARGO) build --locked -p coldshoed -p coldshoe-worker
 	$(CARGO) build --locked -p coldshoe-hostile --bins --examples
 	$(CARGO) run --locked -q -p coldshoe-hostile
-	@echo "==> The same (release)"
+	@echo "==> A hostile module for each refusal of a contract, with what it put into shared memory"
+	$(CARGO) test --locked -q -p coldshoe-tests --test contract -- --nocapture refusals
+	@echo "==> The same escape list (release)"
 	$(CARGO) build --locked --release -p coldshoed -p coldshoe-worker
 	$(CARGO) build --locked --release -p coldshoe-hostile --bins --examples
 	$(CARGO) run --locked --release -q -p coldshoe-hostile
-	@echo "==> A hostile module for each refusal of a contract, with what it put into shared memory"
-	$(CARGO) test --locked --release -q -p coldshoe-tests --test contract -- --nocapture --test-threads 1
 
 # make bench BENCH=--quick shows in seconds that everything works; BENCH=--help says what else.
 bench:
@@ -105,19 +111,95 @@ build:
 	@echo "==> Building (release)"
 	$(CARGO) build --locked --release $(PROGRAMS)
 
-install: install-capi
+# In units and profiles paths are whole.
+FILL := sed -e 's|@PREFIX@|$(abspath $(PREFIX))|' -e 's|@LIBEXEC@|$(abspath $(LIBEXEC))|'
+
+install: install-capi install-units
 	@test -x $(TARGET)/release/coldshoed || { echo "nothing to install: run make build first"; exit 1; }
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/coldshoe \
-		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules $(DESTDIR)$(PREFIX)/include \
-		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)/coldshoe $(DESTDIR)$(MODULES) \
+		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open \
+		$(DESTDIR)$(PREFIX)/share/doc/coldshoe
 	install -m 755 $(TARGET)/release/coldshoectl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(TARGET)/release/coldshoed $(TARGET)/release/coldshoe-worker \
-		$(DESTDIR)$(PREFIX)/libexec/coldshoe/
-	install -m 644 $(TARGET)/release/libcoldshoe_ipa_open.so \
-		$(DESTDIR)$(PREFIX)/lib/coldshoe/modules/open.so
+		$(DESTDIR)$(LIBEXEC)/coldshoe/
+	install -m 644 $(TARGET)/release/libcoldshoe_ipa_open.so $(DESTDIR)$(MODULES)/open.so
 	install -m 644 daemon/jailed/open/tuning/*.toml \
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/
 	install -m 644 daemon/jailed/ipa/include/coldshoe_ipa.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 README.md SECURITY.md $(DESTDIR)$(PREFIX)/share/doc/coldshoe/
+
+# Units, and what else the system reads of a service.
+install-units:
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system-preset $(DESTDIR)$(PREFIX)/lib/systemd/user-preset \
+		$(DESTDIR)$(PREFIX)/lib/systemd/catalog $(DESTDIR)$(PREFIX)/lib/sysusers.d \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(DBUSDIR) \
+		$(DESTDIR)$(PREFIX)/share/dbus-1/system-services $(DESTDIR)$(PREFIX)/share/dbus-1/services \
+		$(DESTDIR)$(PREFIX)/share/apparmor/extra-profiles
+	for manager in system user; do \
+		install -m 644 systemd/$$manager/coldshoed.socket $(DESTDIR)$(PREFIX)/lib/systemd/$$manager/ && \
+		$(FILL) systemd/$$manager/coldshoed.service.in \
+			> $(DESTDIR)$(PREFIX)/lib/systemd/$$manager/coldshoed.service && \
+		install -m 644 systemd/$$manager/coldshoe.preset \
+			$(DESTDIR)$(PREFIX)/lib/systemd/$$manager-preset/80-coldshoe.preset || exit 1; \
+	done
+	install -m 644 systemd/coldshoe.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldshoe.conf
+	install -m 644 systemd/coldshoe.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/coldshoe.conf
+	install -m 644 systemd/coldshoe.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/
+	install -m 644 policy/dbus/*.conf $(DESTDIR)$(DBUSDIR)/
+	install -m 644 policy/dbus/org.coldshoe.Coldshoe1.service \
+		$(DESTDIR)$(PREFIX)/share/dbus-1/system-services/
+	install -m 644 policy/dbus/org.coldshoe.Coldshoe1.session.service \
+		$(DESTDIR)$(PREFIX)/share/dbus-1/services/org.coldshoe.Coldshoe1.service
+	$(FILL) policy/apparmor/coldshoed.in > $(DESTDIR)$(PREFIX)/share/apparmor/extra-profiles/coldshoed
+	set -e; for file in $(wildcard policy/dbus/*.xml); do \
+		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/dbus-1/interfaces/$$(basename $$file); done
+	set -e; for file in $(wildcard policy/polkit/*.policy); do \
+		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/polkit-1/actions/$$(basename $$file); done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(TARGET)/$(BUILD)/coldshoectl man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(TARGET)/$(BUILD)/coldshoectl completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coldshoectl.fish
+
+# Debian packages of what make build built, in target/packages.
+TRIPLET := $(shell cc -dumpmachine 2>/dev/null)
+DEB     := $(CARGO) deb --quiet --no-build --no-strip --output target/packages/
+
+packages: build
+	@$(CARGO) deb --version >/dev/null 2>&1 || \
+		{ echo "cargo-deb is missing: cargo install --locked cargo-deb"; exit 1; }
+	rm -rf target/packages
+	@echo "==> Installing into target/packages/root"
+	@$(MAKE) --no-print-directory install DESTDIR=target/packages/root PREFIX=/usr \
+		LIBDIR=/usr/lib/$(TRIPLET) >/dev/null
+	strip --strip-unneeded target/packages/root/usr/bin/* target/packages/root/usr/libexec/coldshoe/* \
+		target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION) \
+		target/packages/root/usr/lib/$(TRIPLET)/coldshoe/modules/*.so
+	strip --strip-debug target/packages/root/usr/lib/$(TRIPLET)/libcoldshoe.a
+	chmod 644 target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION)
+	gzip -9nf target/packages/root/usr/share/man/man1/*.1
+	@printf '%s\n' 'coldshoe ($(VERSION)-1) unstable; urgency=medium' '' \
+		'  * See CHANGELOG.md of the sources.' '' \
+		" -- The coldshoe developers <maintainers@coldshoe.org>  $$(date -R)" > target/packages/changelog
+	$(DEB) -p coldshoed
+	$(DEB) -p coldshoe-ipa-open
+	$(DEB) -p coldshoe-capi
+	$(DEB) -p coldshoe-capi --variant dev
+	@# What cargo-deb has no word for: who links the library depends on this package.
+	dpkg-deb -R target/packages/libcoldshoe0_*.deb target/packages/libcoldshoe0
+	echo 'libcoldshoe 0 libcoldshoe0 (>= $(VERSION))' > target/packages/libcoldshoe0/DEBIAN/shlibs
+	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
+	@ls -l target/packages/*.deb
+
+# In a virtual machine, as root: what only a real system can show.
+vm: packages
+	$(CARGO) build --locked --release -p coldshoe-tests --bin coldshoe-stream
+	tests/vm/run target/packages $(TARGET)/release/coldshoe-stream
+# As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
+packages-test: packages
+	@tests/packages/run
 
 # The C library alone.
 install-capi:

@@ -173,8 +173,8 @@ static int32_t restore_state(void *instance, const uint8_t *state, size_t size)
 }
 
 static const struct coldshoe_ipa_format formats[] = {
-	{ "coldshoe-stats-1", "coldshoe-soft" },
-	{ NULL, NULL },
+	{ "coldshoe-stats-1", "coldshoe-soft", 1 << 1 },
+	{ NULL, NULL, 0 },
 };
 
 static const struct coldshoe_ipa_module module = {

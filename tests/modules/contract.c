@@ -11,6 +11,10 @@
 
 #include "coldshoe_ipa.h"
 
+#ifdef INCLUDES
+#include INCLUDES
+#endif
+
 #ifndef IN_PROCESS
 #define IN_PROCESS
 #endif

@@ -135,8 +135,8 @@ static void destroy(void *instance)
 }
 
 static const struct coldshoe_ipa_format formats[] = {
-	{ STATS_FORMAT, "coldshoe-soft" },
-	{ NULL, NULL },
+	{ STATS_FORMAT, "coldshoe-soft", 1 << 1 },
+	{ NULL, NULL, 0 },
 };
 
 static const struct coldshoe_ipa_module module = {

@@ -67,6 +67,11 @@ impl Daemon {
         self.process.child.id()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        pidfd_send_signal(&self.process.pidfd, signal).expect("our own child");
+    }
+
     /// What it has written so far.
     pub fn log(&self) -> &Log {
         &self.process.log

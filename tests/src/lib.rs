@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod bus;
+mod control;
 mod daemon;
 mod impostor;
 mod library;
@@ -24,13 +25,14 @@ pub mod rules;
 mod session;
 
 pub use bus::{MessageBus, Objects, POLKIT, Polkit};
+pub use control::{Control, Held, is_in_time, run_delay};
 pub use daemon::Daemon;
 pub use impostor::{Peer, attacked};
 pub use library::Library;
 pub use log::Log;
-pub use manager::Manager;
+pub use manager::{Manager, passing};
 pub use place::{Place, built, c_example};
-pub use process::{children, ends, gone, open_fds, until};
+pub use process::{children, ends, gone, open_fds, readable, until};
 pub use raw::{Raw, RawSession, Segment, request};
 pub use session::{
     Said, assert_serves, fault, frame, refused, run_frame, running, sensor, soft, three_lines,

@@ -34,6 +34,7 @@ struct Told {
 struct State {
     kept: Vec<(String, OwnedFd)>,
     ready: u32,
+    reloading: u32,
     watchdog: u32,
     status: String,
 }
@@ -60,31 +61,12 @@ impl Manager {
     pub fn restart(&mut self) {
         let before = self.told.lock().ready;
         let daemon = self.place.coldshoed();
-        // The number of the process is only known in it.
-        let mut command = Command::new("sh");
+        let mut command = passing(&daemon, self.left());
         command
-            .args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"])
-            .arg(daemon.get_program())
-            .args(daemon.get_args())
             .arg("--fd-store")
             .args(&self.args)
-            .env_clear()
             .env("NOTIFY_SOCKET", self.place.notify_socket())
-            .env("WATCHDOG_USEC", "3000000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let (names, fds) = self.left();
-        command
-            .env("LISTEN_FDS", names.len().to_string())
-            .env("LISTEN_FDNAMES", names.join(":"));
-        let mapping = |(parent_fd, child_fd)| FdMapping {
-            parent_fd,
-            child_fd,
-        };
-        command
-            .fd_mappings(fds.into_iter().zip(3..).map(mapping).collect())
-            .expect("each has its number");
+            .env("WATCHDOG_USEC", "3000000");
         let mut child = command.spawn().expect("coldshoed");
         self.log = Some(Log::follow(child.stderr.take().expect("piped above")));
         self.child = Some(child);
@@ -148,6 +130,19 @@ impl Manager {
         self.told.lock().status.clone()
     }
 
+    /// Has the daemon read its settings again, and waits until it says that it has.
+    pub fn reload(&self) {
+        let (reloading, ready) = {
+            let state = self.told.lock();
+            (state.reloading, state.ready)
+        };
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our child");
+        self.told.wait("RELOADING=1, then READY=1", |state| {
+            state.reloading > reloading && state.ready > ready
+        });
+    }
+
     /// Ends the daemon with SIGKILL.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a daemon");
@@ -163,6 +158,30 @@ impl Manager {
         let status = child.wait().expect("our child");
         assert!(status.success(), "coldshoed ended with {status}");
     }
+}
+
+/// A daemon that gets descriptors by name, as systemd passes them.
+pub fn passing(daemon: &Command, (names, fds): (Vec<String>, Vec<OwnedFd>)) -> Command {
+    // The number of the process is only known in it.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"])
+        .arg(daemon.get_program())
+        .args(daemon.get_args())
+        .env_clear()
+        .env("LISTEN_FDS", names.len().to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mapping = |(parent_fd, child_fd)| FdMapping {
+        parent_fd,
+        child_fd,
+    };
+    command
+        .fd_mappings(fds.into_iter().zip(3..).map(mapping).collect())
+        .expect("each has its number");
+    command
 }
 
 impl Told {
@@ -189,6 +208,11 @@ impl Told {
             lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned))
         };
         let mut state = self.lock();
+        if value("RELOADING").is_some() {
+            let since = value("MONOTONIC_USEC").expect("since when it reloads");
+            since.parse::<u64>().expect("a time");
+            state.reloading += 1;
+        }
         state.ready += u32::from(value("READY").is_some());
         state.watchdog += u32::from(value("WATCHDOG").is_some());
         if let Some(status) = value("STATUS") {

@@ -149,16 +149,30 @@ impl Place {
 
     /// The same with another runtime directory.
     pub fn coldshoed_in(&self, runtime_dir: &Path) -> Command {
+        let mut command = self.coldshoed_alone(runtime_dir);
+        command
+            .arg("--no-config")
+            .arg("--module-dir")
+            .arg(self.modules())
+            .arg("--tuning-dir")
+            .arg(self.tuning());
+        command
+    }
+
+    /// The same, with what the files in `settings` say of modules and tuning files, and nothing else.
+    pub fn coldshoed_set_by(&self, settings: &Path) -> Command {
+        let mut command = self.coldshoed_alone(&self.runtime_dir());
+        command.arg("--config-dir").arg(settings);
+        command
+    }
+
+    fn coldshoed_alone(&self, runtime_dir: &Path) -> Command {
         built("coldshoe-worker");
         let mut command = Command::new(built("coldshoed"));
         command
             .env_clear()
             .arg("--runtime-dir")
             .arg(runtime_dir)
-            .arg("--module-dir")
-            .arg(self.modules())
-            .arg("--tuning-dir")
-            .arg(self.tuning())
             .arg("--state-dir")
             .arg(self.state_dir())
             .stdin(Stdio::null())

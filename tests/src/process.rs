@@ -42,7 +42,8 @@ pub fn gone(pidfd: impl AsFd) -> bool {
     readable(pidfd, Duration::ZERO)
 }
 
-pub(crate) fn readable(fd: impl AsFd, patience: Duration) -> bool {
+/// Whether a descriptor becomes readable in time.
+pub fn readable(fd: impl AsFd, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

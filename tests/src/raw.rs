@@ -155,6 +155,7 @@ impl Raw {
             opened,
             pidfd,
             forward,
+            rung: 0,
         }
     }
 }
@@ -176,6 +177,7 @@ pub struct RawSession {
     pub pidfd: OwnedFd,
     forward: Forward,
     replies: Replies,
+    rung: u32,
 }
 
 impl RawSession {
@@ -190,6 +192,12 @@ impl RawSession {
             let answer = self.raw.ask(order, &[]);
             assert!(matches!(answer, Body::Done(_)), "{answer:?}");
         }
+    }
+
+    /// Rings as if so many frames had been published at once.
+    pub fn jump(&mut self, frames: u32) {
+        self.rung = self.rung.wrapping_add(frames);
+        self.forward.ring(self.rung.into(), &self.replies);
     }
 
     /// Publishes the first frame, and does not wait for it.

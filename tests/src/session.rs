@@ -29,7 +29,7 @@ pub fn sensor() -> Sensor {
         min_frame_duration_us: 10_000.0,
         max_frame_duration_us: 33_333.0,
         min_lens_position: 0.0,
-        max_lens_position: 0.0,
+        max_lens_position: 12.5,
         exposure_margin_lines: 0,
     }
 }

@@ -260,7 +260,8 @@ struct coldshoe_session;
 struct coldshoe_open {
     // sizeof(struct coldshoe_open)
     size_t struct_size;
-    // Path of the daemon's control socket. NULL: $XDG_RUNTIME_DIR/coldshoe/control.sock.
+    // Path of the daemon's control socket. NULL: $XDG_RUNTIME_DIR/coldshoe/control.sock,
+    // else /run/coldshoe/control.sock.
     const char *socket;
     // Name of the module, never a path.
     const char *module;

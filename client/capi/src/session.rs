@@ -49,7 +49,8 @@ const _: fn() = || {
 pub struct coldshoe_open {
     /// sizeof(struct coldshoe_open)
     pub struct_size: usize,
-    /// Path of the daemon's control socket. NULL: $XDG_RUNTIME_DIR/coldshoe/control.sock.
+    /// Path of the daemon's control socket. NULL: $XDG_RUNTIME_DIR/coldshoe/control.sock,
+    /// else /run/coldshoe/control.sock.
     pub socket: *const c_char,
     /// Name of the module, never a path.
     pub module: *const c_char,

@@ -57,7 +57,8 @@ pub(crate) struct Check {
 }
 
 /// A trace is one buffer after the other, each behind its length: four bytes, little-endian. Of a
-/// session it is recorded now, while its frames flow. Ends with 1 if anything in it is outside the
+/// session it is recorded now, while its frames flow, from memory that its worker can write to: what the
+/// pipeline itself refused is in `list sessions`. Ends with 1 if anything in it is outside the
 /// contract.
 #[derive(Args)]
 pub(crate) struct Audit {

@@ -8,7 +8,8 @@ use coldshoe::{ErrorCode, Overview, default_socket};
 /// Which daemon.
 #[derive(Args)]
 pub(crate) struct Daemon {
-    /// Control socket of the daemon [default: $XDG_RUNTIME_DIR/coldshoe/control.sock]
+    /// Control socket of the daemon [default: $XDG_RUNTIME_DIR/coldshoe/control.sock, else
+    /// /run/coldshoe/control.sock]
     #[arg(long, value_name = "FILE")]
     socket: Option<PathBuf>,
 }

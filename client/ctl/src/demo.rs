@@ -7,7 +7,6 @@ mod contact;
 mod daemon;
 mod error;
 mod film;
-mod installation;
 mod latency;
 mod output;
 mod progress;
@@ -25,6 +24,7 @@ use coldshoe::{Confinement, ModuleInfo, Open, Session};
 use coldshoe_camera::{Camera, scene};
 use coldshoe_isp::{STATS_FORMAT, Statistics, soft};
 
+use crate::installation;
 use crate::signals::Interrupt;
 use chaos::Chaos;
 use daemon::Daemon;

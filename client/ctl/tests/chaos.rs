@@ -64,14 +64,26 @@ fn built(name: &str) -> PathBuf {
     path
 }
 
-/// The film went on, whatever was done. Returns what it said.
+/// The film went on, whatever was done. Returns what it said. Whether a frame was late is the
+/// machine's affair, too; that it is told is not.
 fn unshaken(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{errors}");
-    for line in ["frames without parameters: 0", "late frames: 0"] {
-        assert!(said.lines().any(|said| said == line), "{said}");
-    }
+    let counted = |what: &str| -> u64 {
+        let number = said.lines().find_map(|line| line.strip_prefix(what));
+        let number = number.unwrap_or_else(|| panic!("no {what:?}: {said}\n{errors}"));
+        number.parse().unwrap()
+    };
+    assert_eq!(
+        counted("frames without parameters: "),
+        0,
+        "{said}\n{errors}"
+    );
+    let code = match counted("late frames: ") {
+        0 => 0,
+        _ => 1,
+    };
+    assert_eq!(output.status.code(), Some(code), "{said}\n{errors}");
     said
 }
 

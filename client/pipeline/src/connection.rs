@@ -114,8 +114,8 @@ impl Connection {
     }
 
     /// Says something that is not answered. What cannot be said at once is not said.
-    pub(crate) fn tell(&self, body: Body) {
-        let _ = try_send(self.socket.as_fd(), &Envelope::new(0, body), &[]);
+    pub(crate) fn tell(&self, body: Body) -> bool {
+        try_send(self.socket.as_fd(), &Envelope::new(0, body), &[]).is_ok()
     }
 
     /// Sends a request and waits for its answer. An Error comes out as [`Error::Refused`].

@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// Nobody said where the daemon is.
     #[error(
-        "no control socket to connect to\n  why: XDG_RUNTIME_DIR is not set\n  try: name the daemon's control socket"
+        "no control socket to connect to\n  why: neither XDG_RUNTIME_DIR is set nor is there a /run/coldshoe/control.sock\n  try: start coldshoed, or name its control socket"
     )]
     NoSocket,
     /// The daemon refused, or its worker failed.

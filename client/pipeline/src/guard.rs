@@ -2,10 +2,10 @@
 
 use coldshoe_contract::{
     Actuator, Actuators, Contract, Dioptres, Gain, Judged, Limits, LimitsError, Lines,
-    Microseconds, Report, Standing, Tally, Unfit, Whole,
+    Microseconds, Rates, Report, Standing, Tally, Unfit, Whole,
 };
 use coldshoe_control::client;
-use coldshoe_frame::{Applied, Wanted};
+use coldshoe_frame::{Applied, Controls, Wanted};
 
 use crate::Error;
 
@@ -24,6 +24,24 @@ pub(crate) struct Guard {
     actuators: Option<Actuators>,
     /// The blocks of the last answer that passed.
     admitted: Vec<u8>,
+}
+
+/// What an application sets by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ByHand {
+    exposure_us: Option<f64>,
+    analogue_gain: Option<f64>,
+    lens_position: Option<f64>,
+}
+
+impl From<&Controls> for ByHand {
+    fn from(controls: &Controls) -> Self {
+        Self {
+            exposure_us: controls.exposure_us,
+            analogue_gain: controls.analogue_gain,
+            lens_position: controls.lens_position,
+        }
+    }
 }
 
 /// What was granted of what was wanted.
@@ -76,9 +94,14 @@ impl Guard {
         self.actuators = None;
     }
 
-    /// Frames of another worker follow, who has done nothing wrong yet.
-    pub(crate) fn another_worker(&mut self) {
+    /// Frames of another module follow, which has done nothing wrong yet.
+    pub(crate) fn another_module(&mut self) {
         self.standing = Standing::new(self.contract.quarantine());
+        self.given_up = false;
+    }
+
+    /// That the module is to be given up was not heard: it is said again.
+    pub(crate) fn not_heard(&mut self) {
         self.given_up = false;
     }
 
@@ -90,8 +113,8 @@ impl Guard {
                 analogue_gain: Some(applied.analogue_gain),
                 digital_gain: Some(applied.digital_gain),
                 lens_position: applied.lens_position,
-                // Until a module asks for another one the pipeline sees to it that exposures fit.
-                frame_duration_us: Some(limits.sensor().frame_duration.1.get()),
+                // Until a module asks for one the pipeline sees to it that exposures fit.
+                frame_duration_us: None,
             };
             self.actuators = Some(Actuators::new(limits, self.contract.rates(), state));
         }
@@ -120,34 +143,58 @@ impl Guard {
         &mut self.admitted
     }
 
-    /// Judges requests to sensor and lens.
-    pub(crate) fn grant(&mut self, frame: u64, wanted: &Wanted) -> Grant {
-        let Some(actuators) = &mut self.actuators else {
-            // No frame without a start, no start without a configuration.
-            return Grant {
-                wanted: Wanted::default(),
-                clamped: 0,
-                refused: 0,
-                violated: false,
-            };
+    /// Judges requests to sensor and lens; what the application asked for by hand may come at once.
+    pub(crate) fn grant(&mut self, frame: u64, wanted: &Wanted, by_hand: &ByHand) -> Grant {
+        let wanted = coldshoe_contract::Wanted {
+            exposure_us: wanted.exposure_us,
+            analogue_gain: wanted.analogue_gain,
+            digital_gain: wanted.digital_gain,
+            lens_position: wanted.lens_position,
+            frame_duration_us: wanted.frame_duration_us,
         };
-        let granted = actuators.grant(
-            frame,
-            &coldshoe_contract::Wanted {
-                exposure_us: wanted.exposure_us,
-                analogue_gain: wanted.analogue_gain,
-                digital_gain: wanted.digital_gain,
-                lens_position: wanted.lens_position,
-                frame_duration_us: wanted.frame_duration_us,
-            },
-        );
+        let by_hand = coldshoe_contract::Wanted {
+            exposure_us: by_hand.exposure_us,
+            analogue_gain: by_hand.analogue_gain,
+            lens_position: by_hand.lens_position,
+            ..coldshoe_contract::Wanted::default()
+        };
+        let granted = match (&mut self.actuators, self.limits) {
+            (Some(actuators), _) => actuators.grant_by_hand(frame, &wanted, &by_hand),
+            // Before the first frame nothing is in force that it could change too fast from.
+            (None, Some(limits)) => {
+                let nowhere = coldshoe_contract::Wanted::default();
+                Actuators::new(limits, Rates::UNBOUNDED, nowhere).grant(frame, &wanted)
+            }
+            // No frame without a start, no start without a configuration.
+            (None, None) => {
+                return Grant {
+                    wanted: Wanted::default(),
+                    clamped: 0,
+                    refused: 0,
+                    violated: false,
+                };
+            }
+        };
         let moved = |actuator, value: f64| match granted.of(actuator) {
             Judged::Kept | Judged::Absent => None,
             Judged::Granted | Judged::Clamped(_) | Judged::Refused(_) => Some(value),
         };
-        let count = |which: fn(&Judged) -> bool| {
-            let judged = granted.judged.iter();
-            judged.filter(|judged| which(judged)).count() as u64
+        let asked = [
+            wanted.exposure_us,
+            wanted.analogue_gain,
+            wanted.digital_gain,
+            wanted.lens_position,
+            wanted.frame_duration_us,
+        ];
+        // Where one thing makes another yield nobody asked for, nothing was asked.
+        let requests = || {
+            asked
+                .iter()
+                .zip(granted.judged)
+                .filter(|(asked, _)| asked.is_some())
+        };
+        let count = |which: fn(Judged) -> bool| {
+            requests().filter(|(_, judged)| which(*judged)).count() as u64
         };
         Grant {
             wanted: Wanted {
@@ -158,7 +205,7 @@ impl Guard {
                 frame_duration_us: moved(Actuator::FrameDuration, granted.frame_duration.get()),
             },
             clamped: count(|judged| matches!(judged, Judged::Clamped(_))),
-            refused: count(|judged| matches!(judged, Judged::Refused(_))),
+            refused: count(|judged| matches!(judged, Judged::Refused(_) | Judged::Absent)),
             violated: granted.is_violation(),
         }
     }

@@ -88,15 +88,15 @@ mod watch;
 
 pub use coldshoe_contract::{Class, Contract, ContractError, Tally};
 pub use coldshoe_control::client::{
-    BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined, Sensor,
-    SessionInfo, SessionState, Statistics,
+    BayerOrder, Confinement, ErrorCode, FaultReason, FaultRecord, ModuleInfo, Quarantined,
+    RefusedBlocks, Sensor, SessionInfo, SessionState, Statistics,
 };
 pub use coldshoe_control::{SendError, Trouble};
 pub use coldshoe_frame::{AlgorithmState, Applied, Buffer, Controls, Metadata, Wanted};
 pub use error::{Error, SubmitError};
 pub use fault::{Fault, Health};
 pub use moment::Moment;
-pub use open::{Open, default_socket};
+pub use open::{Open, SYSTEM_SOCKET, default_socket};
 pub use outcome::{Answer, Counters, Outcome, WhyHeld, WhySkipped};
 pub use overview::{Overview, Tracing};
 pub use session::Session;

@@ -1,6 +1,6 @@
 //! What a session is opened with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 
@@ -8,7 +8,7 @@ use crate::Error;
 /// statistics and parameters of today's ISPs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// The daemon's control socket; `None` for that of the user's own daemon.
+    /// The daemon's control socket; `None` for that of the user's own daemon, or the system's.
     pub socket: Option<PathBuf>,
     /// Name of the module.
     pub module: String,
@@ -52,9 +52,41 @@ impl Default for Open {
     }
 }
 
-/// Control socket of the user's own daemon: `$XDG_RUNTIME_DIR/coldshoe/control.sock`.
+/// The control socket of the system's daemon.
+pub const SYSTEM_SOCKET: &str = "/run/coldshoe/control.sock";
+
+/// The control socket of the user's own daemon, `$XDG_RUNTIME_DIR/coldshoe/control.sock`, if it is
+/// there; else the system's, [`SYSTEM_SOCKET`], if that is.
 pub fn default_socket() -> Result<PathBuf, Error> {
     let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let dir = PathBuf::from(dir.ok_or(Error::NoSocket)?);
-    Ok(dir.join("coldshoe/control.sock"))
+    let own = dir.map(|dir| PathBuf::from(dir).join("coldshoe/control.sock"));
+    default_of(own, SYSTEM_SOCKET.as_ref())
+}
+
+fn default_of(own: Option<PathBuf>, system: &Path) -> Result<PathBuf, Error> {
+    match own {
+        Some(own) if own.exists() => Ok(own),
+        _ if system.exists() => Ok(system.to_owned()),
+        own => own.ok_or(Error::NoSocket),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_own_daemon_goes_before_the_systems() {
+        let dir = tempfile::tempdir().unwrap();
+        let [own, system] = ["own", "system"].map(|name| dir.path().join(name));
+        let found = |own: Option<&PathBuf>| default_of(own.cloned(), &system).ok();
+        assert_eq!(found(None), None);
+        // Nobody is there: it is said where the user's own would be.
+        assert_eq!(found(Some(&own)), Some(own.clone()));
+        std::fs::write(&system, "").unwrap();
+        assert_eq!(found(None), Some(system.clone()));
+        assert_eq!(found(Some(&own)), Some(system.clone()));
+        std::fs::write(&own, "").unwrap();
+        assert_eq!(found(Some(&own)), Some(own.clone()));
+    }
 }

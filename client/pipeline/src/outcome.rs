@@ -131,7 +131,7 @@ pub struct Counters {
     /// Blocks that the contract does not allow; [`Session::refusals`](crate::Session::refusals) tells
     /// which and why.
     pub refused_blocks: u64,
-    /// Sensor or lens requests that were no numbers an actuator can take.
+    /// Sensor or lens requests that were no numbers an actuator can take, or to a lens that is not there.
     pub refused_requests: u64,
     /// Sensor or lens requests that were granted otherwise: beyond the sensor's limits, or faster
     /// than the contract allows.

@@ -160,7 +160,11 @@ impl Session {
             applied: frame.applied,
             controls: self.steering.over(&frame.controls),
         };
-        self.guard.applied(&frame.applied);
+        // Before the first frame nothing was applied.
+        if kind == FrameKind::Process {
+            self.guard.applied(&frame.applied);
+        }
+        let by_hand = (&context.controls).into();
         let given = match self.duty {
             Duty::Working => Given::Once,
             Duty::Awaited | Duty::Over => Given::NotYet,
@@ -168,7 +172,7 @@ impl Session {
         let InFlight { seq, .. } = {
             let deadline_ns = header.deadline_ns;
             self.flight
-                .published(frame.number, deadline_ns, given, monotonic_ns())
+                .published(frame.number, deadline_ns, given, monotonic_ns(), by_hand)
         };
         let generation = self.replies.generation();
         self.forward

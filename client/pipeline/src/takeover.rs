@@ -166,6 +166,8 @@ impl Session {
         self.token.clone_from(&opened.token);
         self.daemon_trouble = None;
         let same = opened.generation == self.generation && self.worker_lives();
+        // What the last daemon was told this one does not know.
+        self.guard.not_heard();
         if same {
             self.duty = Duty::Working;
             return;
@@ -225,12 +227,18 @@ impl Session {
             return Err(SegmentError::NotAMemfd);
         };
         self.replies = Replies::map(return_fd.as_fd(), self.geometry, next.generation)?;
-        self.guard.another_worker();
         self.return_fd = return_fd;
         self.worker_pidfd = worker_pidfd;
         self.worker_pid = next.pid;
         self.generation = next.generation;
-        self.module = next.module.unwrap_or_default();
+        let module = next.module.unwrap_or_default();
+        // Its name is its own word, its file is the daemon's.
+        match module.path == self.module.path {
+            // A report of the last worker may have come after its end.
+            true => self.guard.not_heard(),
+            false => self.guard.another_module(),
+        }
+        self.module = module;
         self.confinement = next.confinement.unwrap_or_default();
         self.patience = (next.wake == Wake::Predictive).then(Patience::default);
         self.bell = bell;
@@ -274,14 +282,14 @@ impl Session {
         self.attend();
     }
 
-    /// Tells the daemon how frames go.
+    /// Tells the daemon how frames go. Whether it was sent.
     pub(crate) fn report(
         &mut self,
         generation: u32,
         course: Course,
         reason: FaultReason,
         frame: u64,
-    ) {
+    ) -> bool {
         let report = Report {
             session: self.id,
             generation,
@@ -289,8 +297,8 @@ impl Session {
             reason: reason.into(),
             frame,
         };
-        if let Some(connection) = self.link.up() {
-            connection.tell(report.into());
-        }
+        self.link
+            .up()
+            .is_some_and(|connection| connection.tell(report.into()))
     }
 }

@@ -317,7 +317,9 @@ impl Session {
         };
         self.progressed(flying.frame);
         let mut answer = reply.reply;
-        let grant = self.guard.grant(flying.frame, &answer.wanted);
+        let grant = self
+            .guard
+            .grant(flying.frame, &answer.wanted, &flying.by_hand);
         answer.wanted = grant.wanted;
         self.counters.refused_requests += u64::from(reply.refused.0) + grant.refused;
         self.counters.clamped_requests += grant.clamped;
@@ -361,17 +363,31 @@ impl Session {
             ..
         } = self;
         counters.refused_blocks += u64::from(guard.report().refused());
+        let unknown = guard.report().unknown() as u64;
+        let mut told = false;
         for refusal in guard.report().refusals() {
             let (kind, class) = (refusal.kind, refusal.reason.class());
-            forward.note_refusal(kind.into(), class as usize, refusal.times);
-            let so_far = match class {
-                Class::Unknown => guard.tally().unknown(),
-                class => guard.tally().count(kind, class),
+            let (so_far, times) = match class {
+                Class::Unknown => (guard.tally().unknown(), unknown),
+                class => (guard.tally().count(kind, class), refusal.times.into()),
             };
-            if so_far.is_power_of_two() {
+            forward.note_refusal(kind.into(), class as usize, refusal.times);
+            // Again and again, and rarely: each time that there are twice as many.
+            let before = so_far.saturating_sub(times);
+            let doubled = before.checked_ilog2() != so_far.checked_ilog2();
+            if doubled && !(told && class == Class::Unknown) {
+                told |= class == Class::Unknown;
                 let why = guard.contract().why(refusal);
-                tracing::warn!(session = self.id, frame, so_far, why, "block refused");
+                tracing::warn!(session = self.id, frame, kind, so_far, why, "block refused");
             }
+        }
+        let named = guard.report().refusals().iter();
+        let named = named.filter(|refusal| refusal.reason.class() == Class::Unknown);
+        if let Ok(unnamed) = u32::try_from(unknown.saturating_sub(named.count() as u64))
+            && unnamed > 0
+        {
+            // Of types that are not told apart.
+            forward.note_refusal(usize::MAX, Class::Unknown as usize, unnamed);
         }
     }
 
@@ -379,7 +395,9 @@ impl Session {
     fn judge(&mut self, violated: bool, frame: u64) {
         if self.guard.judge(violated) {
             let (generation, reason) = (self.generation, FaultReason::Contract);
-            self.report(generation, Course::Stalled, reason, frame);
+            if !self.report(generation, Course::Stalled, reason, frame) {
+                self.guard.not_heard();
+            }
         }
     }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use coldshoe_control::worker::Loaded;
 use coldshoe_frame::{Custody, Nudge};
 use coldshoe_wall::outside::Maps;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::brief::{Brief, Memory};
 use crate::channel::Channel;
@@ -18,6 +17,7 @@ use crate::kept::{Kept, KeptWorker};
 use crate::live::{self, Live};
 use crate::module_log;
 use crate::registry::Module;
+use crate::seats::Seat;
 use crate::session::{Adopted, Context};
 use crate::trust::Trust;
 use crate::tuning::Tuning;
@@ -58,7 +58,7 @@ pub(crate) fn session(
     context: &Context,
     id: u64,
     mut left: HashMap<String, OwnedFd>,
-    permit: OwnedSemaphorePermit,
+    mut permit: Seat,
 ) -> Result<Adopted, String> {
     let versions = left
         .keys()
@@ -73,6 +73,9 @@ pub(crate) fn session(
     }
     let mut kept = Kept::read(state).map_err(|error| format!("its state: {error}"))?;
     let request = kept.request.clone().ok_or("its request was not kept")?;
+    let terms = context.terms.get();
+    let known = terms.contracts.of(&request.params_format);
+    known.map_err(|trouble| trouble.what)?;
     let mut take = |name: &str| left.remove(name).ok_or(format!("{name:?} was not kept"));
     let mut fds = vec![take("forward")?];
     for buffer in 0..request.buffers {
@@ -85,6 +88,7 @@ pub(crate) fn session(
         let path = PathBuf::from(path);
         take("tuning").map(|content| Tuning { path, content })
     });
+    permit.pass_to(kept.owner_uid);
     let brief = Arc::new(Brief {
         id,
         request,
@@ -98,6 +102,7 @@ pub(crate) fn session(
             trust: Trust::Trusted,
         },
         tuning: tuning.transpose()?,
+        terms,
     });
     let client = take("client").ok();
     let geometry = &brief.memory.geometry;
@@ -177,7 +182,11 @@ fn live(
             about,
             serial: kept.serial,
             bell: take("bell")?,
-            cgroup: context.cgroups.of_worker(brief.id, kept.generation),
+            cgroup: context.cgroups.of_worker(
+                brief.id,
+                kept.generation,
+                &live::limits(context, brief),
+            ),
         },
     )
     .map_err(told)?;

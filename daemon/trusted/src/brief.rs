@@ -7,17 +7,18 @@ use std::sync::Arc;
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{ErrorCode, OpenSession};
 use coldshoe_frame::{Geometry, SegmentError, verify_buffer, verify_forward};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::kept::KeptModule;
 use crate::registry::Module;
+use crate::seats::Seat;
 use crate::session::Context;
 use crate::store::Store;
+use crate::terms::Terms;
 use crate::tuning::{self, Tuning};
 
 /// One of the sessions that the daemon has to give, held by whatever works for it.
-pub(crate) type Permit = Arc<OwnedSemaphorePermit>;
+pub(crate) type Permit = Arc<Seat>;
 
 /// The memory that a client brought, looked at.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub(crate) struct Brief {
     /// Its bytes stay what they are for all workers of the session, whatever becomes of the file.
     pub(crate) module: Module,
     pub(crate) tuning: Option<Tuning>,
+    /// As they were when the session was opened.
+    pub(crate) terms: Arc<Terms>,
 }
 
 impl Brief {
@@ -76,9 +79,10 @@ impl Brief {
         request: OpenSession,
         name: &str,
         memory: Arc<Memory>,
+        terms: &Arc<Terms>,
         permit: &Permit,
     ) -> Result<Self, Trouble> {
-        let (module, tuning) = find(context, name, &request.camera, permit).await?;
+        let (module, tuning) = find(context, name, &request.camera, terms, permit).await?;
         tracing::info!(
             session = id,
             path = %module.path.display(),
@@ -95,6 +99,7 @@ impl Brief {
             memory,
             module,
             tuning,
+            terms: Arc::clone(terms),
         })
     }
 
@@ -168,15 +173,17 @@ async fn find(
     context: &Arc<Context>,
     name: &str,
     camera: &str,
+    terms: &Arc<Terms>,
     permit: &Permit,
 ) -> Result<(Module, Option<Tuning>), Trouble> {
     let limit = context.config.timeouts.find;
     let (context, permit) = (Arc::clone(context), Arc::clone(permit));
+    let terms = Arc::clone(terms);
     let (module, camera) = (name.to_owned(), camera.to_owned());
     let reading = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let found = context.registry.find(&module)?;
-        let tuning = tuning::find(&context.config.tuning_dirs, &module, &camera)?;
+        let tuning = tuning::find(&terms.tuning_dirs, &module, &camera)?;
         Ok((found, tuning))
     });
     match timeout(limit, reading).await {

@@ -21,7 +21,7 @@ mod session;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 pub use self::link::{Bus, WhichBus};
 pub use self::log_control::LogDial;
@@ -30,9 +30,6 @@ use self::bouncer::Bouncer;
 use self::modules::Modules;
 use crate::session::Context;
 
-/// Traces that are open at a time.
-const TRACES: usize = 8;
-
 /// What the objects on the bus share.
 pub(crate) struct House {
     context: Arc<Context>,
@@ -40,7 +37,6 @@ pub(crate) struct House {
     modules: Modules,
     /// To look at the modules again.
     look: Notify,
-    traces: Arc<Semaphore>,
     dial: LogDial,
 }
 
@@ -51,7 +47,6 @@ impl House {
             bouncer: Bouncer::new(which == WhichBus::System),
             modules: Modules::default(),
             look: Notify::new(),
-            traces: Arc::new(Semaphore::new(TRACES)),
             dial,
         })
     }

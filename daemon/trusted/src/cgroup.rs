@@ -136,15 +136,19 @@ impl Cgroups {
             .ok()
     }
 
-    /// The group that a daemon before this one gave a worker.
-    pub(crate) fn of_worker(&self, id: u64, generation: u32) -> Option<Cgroup> {
+    /// The group that a daemon before this one gave a worker, with the same limits: they are gone when
+    /// controllers were switched off meanwhile, so that a service manager could start this daemon.
+    pub(crate) fn of_worker(&self, id: u64, generation: u32, limits: &Limits) -> Option<Cgroup> {
         let subtree = self.subtree.as_ref().ok()?;
         let dir = subtree.dir.join(format!("{SESSION}{id}-{generation}"));
-        dir.is_dir().then(|| Cgroup {
-            dir,
-            limits: Vec::new(),
-            leftovers: Arc::clone(&subtree.leftovers),
-        })
+        if !dir.is_dir() {
+            return None;
+        }
+        let mut group = subtree.unlimited(dir);
+        if let Err(error) = subtree.limit(&mut group, limits) {
+            tracing::warn!(session = id, %error, "the session's cgroup has no limits");
+        }
+        Some(group)
     }
 
     /// What does not limit a session with this group, and why; `None` if nothing is missing.
@@ -167,7 +171,13 @@ impl Subtree {
         let offered = look(&dir, own, delegated)?;
         let at = dir.display();
         let leaf = dir.join(OWN);
-        make(&leaf).map_err(|error| format!("its cgroup {at} was not delegated: {error}"))?;
+        // One that is there has what a daemon before has left: the keeper of its workers.
+        fs::create_dir(&leaf)
+            .or_else(|error| match leaf.is_dir() {
+                true => Ok(()),
+                false => Err(error),
+            })
+            .map_err(|error| format!("its cgroup {at} was not delegated: {error}"))?;
         let taken = write(&leaf.join("cgroup.procs"), &own.to_string())
             .map_err(|error| format!("its cgroup {at} was not delegated: {error}"))
             .and_then(|()| Self::enable(dir.clone(), &offered));
@@ -228,11 +238,20 @@ impl Subtree {
             .retain(|dir| !removed(dir));
         let dir = self.dir.join(name);
         make(&dir)?;
-        let mut group = Cgroup {
+        let mut group = self.unlimited(dir);
+        self.limit(&mut group, limits)?;
+        Ok(group)
+    }
+
+    fn unlimited(&self, dir: PathBuf) -> Cgroup {
+        Cgroup {
             dir,
             limits: Vec::new(),
             leftovers: Arc::clone(&self.leftovers),
-        };
+        }
+    }
+
+    fn limit(&self, group: &mut Cgroup, limits: &Limits) -> io::Result<()> {
         for controller in &self.controllers {
             let file = group.dir.join(controller.file());
             write(&file, &controller.value(limits))?;
@@ -245,7 +264,7 @@ impl Subtree {
             // All of the worker or nothing: half a worker helps nobody. Linux 4.19.
             let _ = write(&group.dir.join("memory.oom.group"), "1");
         }
-        Ok(group)
+        Ok(())
     }
 }
 
@@ -525,6 +544,25 @@ mod tests {
         clear(&path);
         let _other = cgroups.for_worker(2, 1, &LIMITS).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_daemon_that_follows_joins_the_keeper_and_limits_its_workers_anew() {
+        let (_top, dir) = tree("memory pids cpu");
+        let first = cgroups(&dir);
+        clear(&dir.join(PROBE));
+        let group = first.for_worker(7, 2, &LIMITS).unwrap();
+        // Its worker is still there, and so is the keeper; limits went with their controllers.
+        std::mem::forget(group);
+        fs::write(dir.join(OWN).join("keeper"), "").unwrap();
+        let path = dir.join("session-7-2");
+        fs::remove_file(path.join("memory.max")).unwrap();
+        let next = cgroups(&dir);
+        assert!(next.subtree.is_ok(), "{next:?}");
+        let group = next.of_worker(7, 2, &LIMITS).unwrap();
+        assert_eq!(read(&path.join("memory.max")).unwrap(), "700");
+        assert_eq!(group.limits()[0], "memory.max 700");
+        assert!(next.of_worker(8, 1, &LIMITS).is_none());
     }
 
     #[test]

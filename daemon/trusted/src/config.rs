@@ -1,12 +1,15 @@
 //! Where things are and how long they may take.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use coldshoe_jail::{Feature, Profile};
 
-use crate::{CpuList, Patience};
+use crate::settings::{FilePath, Filter, ProfileName, Said, Settings};
+use crate::terms::Terms;
+use crate::{ContractsError, CpuList, Patience, ProfileFileError};
 
 /// How long the daemon waits for what it does not do itself. Together, `find` and `load` are less
 /// than a client's patience, which is 10 s.
@@ -56,6 +59,15 @@ impl FromStr for Fallback {
     }
 }
 
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.camera {
+            Some(camera) => write!(f, "{camera}={}", self.module),
+            None => f.write_str(&self.module),
+        }
+    }
+}
+
 /// What a daemon needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -97,45 +109,157 @@ pub struct Config {
 }
 
 impl Config {
-    /// The module that takes over on a camera.
-    pub(crate) fn fallback_for(&self, camera: &str) -> Option<&str> {
-        let of = |wanted: Option<&str>| {
-            let found = |fallback: &&Fallback| fallback.camera.as_deref() == wanted;
-            self.fallbacks.iter().find(found)
-        };
-        let fallback = of(Some(camera)).or_else(|| of(None));
-        fallback.map(|fallback| fallback.module.as_str())
+    /// Of the installation that this program belongs to.
+    ///
+    /// # Errors
+    /// See [`of`](Self::of), or the system does not say where this program is.
+    pub fn discover() -> std::io::Result<Self> {
+        Self::of(&std::env::current_exe()?)
     }
 
-    /// The directories of the installation that this program belongs to. In
-    /// `PREFIX/libexec/coldshoe/coldshoed`, modules are in `PREFIX/lib/coldshoe/modules` and tuning
-    /// files in `PREFIX/share/coldshoe/tuning`.
-    pub fn discover() -> std::io::Result<Self> {
-        let program = std::env::current_exe()?;
+    /// The directories of the installation that a program belongs to. Of
+    /// `PREFIX/libexec/coldshoe/coldshoed`, modules are in `PREFIX/lib/coldshoe/modules` and in
+    /// `PREFIX/lib/TRIPLET/coldshoe/modules`, tuning files in `PREFIX/share/coldshoe/tuning`.
+    ///
+    /// # Errors
+    /// The profiles that are built in are broken.
+    pub fn of(program: &Path) -> std::io::Result<Self> {
         let beside = program.parent().unwrap_or(Path::new("/"));
-        let prefix = beside.ancestors().nth(2).unwrap_or(beside);
+        let prefix = Self::prefix_of(program);
         let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR")
             .filter(|dir| !dir.is_empty())
             .map(|dir| Path::new(&dir).join("coldshoe"));
+        let triplet = format!("lib/{}-linux-gnu/coldshoe/modules", std::env::consts::ARCH);
         Ok(Self {
             runtime_dir,
             state_dir: state_dir(|name| std::env::var_os(name)),
             module_dirs: Vec::new(),
-            installed_module_dirs: vec![prefix.join("lib/coldshoe/modules")],
+            installed_module_dirs: vec![prefix.join("lib/coldshoe/modules"), prefix.join(triplet)],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
-            contract_dirs: Vec::new(),
+            contract_dirs: installed_contracts(prefix),
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
             reserved_cpus: CpuList::default(),
             disable_features: Vec::new(),
             timeouts: Timeouts::default(),
-            fd_store: false,
+            fd_store: std::env::var_os("FDSTORE").is_some(),
             patience: Patience::default(),
             fallbacks: Vec::new(),
             max_sessions: 64,
             max_clients: 64,
         })
     }
+
+    /// Where the installation is that a program belongs to.
+    #[must_use]
+    pub fn prefix_of(program: &Path) -> &Path {
+        let beside = program.parent().unwrap_or(Path::new("/"));
+        beside.ancestors().nth(2).unwrap_or(beside)
+    }
+
+    /// Whether the daemon is a user's own: where he is logged in.
+    #[must_use]
+    pub fn is_users_own() -> bool {
+        std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|dir| !dir.is_empty())
+    }
+
+    /// Reads the contracts as a daemon would, and says whether they are well.
+    ///
+    /// # Errors
+    /// One of them is not.
+    pub fn check_contracts(&self) -> Result<(), ContractsError> {
+        Terms::of(self).map(drop)
+    }
+
+    /// What counts where nobody says anything.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let path = |dir: &PathBuf| Said::built_in(FilePath(dir.clone()));
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let pause = u64::try_from(self.patience.longest_pause.as_millis()).unwrap_or(u64::MAX);
+        let within = self.patience.window.as_secs();
+        Settings {
+            runtime_dir: self.runtime_dir.as_ref().map(path),
+            state_dir: self.state_dir.as_ref().map(path),
+            module_dirs: Some(Said::built_in(Vec::new())),
+            tuning_dirs: Some(Said::built_in(Vec::new())),
+            contract_dirs: Some(Said::built_in(Vec::new())),
+            worker: Some(path(&self.worker)),
+            profile: Some(Said::built_in(ProfileName(self.profile.name().into()))),
+            reserve_cpus: None,
+            fd_store: Some(Said::built_in(self.fd_store)),
+            fallbacks: Some(Said::built_in(Vec::new())),
+            max_faults: number(self.patience.faults.into())
+                .try_into()
+                .ok()
+                .map(Said::built_in),
+            fault_window_s: number(within).try_into().ok().map(Said::built_in),
+            max_pause_ms: number(pause).try_into().ok().map(Said::built_in),
+            max_sessions: count(self.max_sessions).try_into().ok().map(Said::built_in),
+            max_clients: count(self.max_clients).try_into().ok().map(Said::built_in),
+            log: Filter::try_from("info".to_owned()).ok().map(Said::built_in),
+        }
+    }
+
+    /// This, but for what the settings say.
+    ///
+    /// # Errors
+    /// The profile cannot be had.
+    pub fn with(mut self, settings: &Settings) -> Result<Self, ProfileFileError> {
+        let dirs = |said: &Option<Said<Vec<FilePath>>>| -> Vec<PathBuf> {
+            let dirs = said.iter().flat_map(|said| &said.value);
+            dirs.map(|dir| dir.0.clone()).collect()
+        };
+        if let Some(said) = &settings.runtime_dir {
+            self.runtime_dir = Some(said.value.0.clone());
+        }
+        if let Some(said) = &settings.state_dir {
+            self.state_dir = Some(said.value.0.clone());
+        }
+        self.module_dirs = dirs(&settings.module_dirs);
+        // Directories that were named go before those of the installation.
+        self.tuning_dirs.splice(0..0, dirs(&settings.tuning_dirs));
+        self.contract_dirs
+            .splice(0..0, dirs(&settings.contract_dirs));
+        if let Some(said) = &settings.worker {
+            self.worker = said.value.0.clone();
+        }
+        if let Some(said) = &settings.profile {
+            self.profile = crate::profile(&said.value.0)?;
+        }
+        if let Some(said) = &settings.reserve_cpus {
+            self.reserved_cpus = said.value.clone();
+        }
+        if let Some(said) = &settings.fd_store {
+            self.fd_store = said.value;
+        }
+        if let Some(said) = &settings.fallbacks {
+            self.fallbacks = said.value.clone();
+        }
+        if let Some(said) = &settings.max_faults {
+            self.patience.faults = said.value.get();
+        }
+        if let Some(said) = &settings.fault_window_s {
+            self.patience.window = Duration::from_secs(said.value.get().into());
+        }
+        if let Some(said) = &settings.max_pause_ms {
+            self.patience.longest_pause = Duration::from_millis(said.value.get().into());
+        }
+        if let Some(said) = &settings.max_sessions {
+            self.max_sessions = said.value.get() as usize;
+        }
+        if let Some(said) = &settings.max_clients {
+            self.max_clients = said.value.get() as usize;
+        }
+        Ok(self)
+    }
+}
+
+/// Those of the packages of device makers, where there are any.
+fn installed_contracts(prefix: &Path) -> Vec<PathBuf> {
+    let dir = prefix.join("share/coldshoe/contracts");
+    dir.is_dir().then_some(dir).into_iter().collect()
 }
 
 /// `$STATE_DIRECTORY` of a service, else `$XDG_STATE_HOME/coldshoe`, else

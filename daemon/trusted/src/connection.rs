@@ -13,8 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
+use crate::guest::Guest;
 use crate::live::call_pipeline;
 use crate::owner::Owner;
+use crate::seats::Seat;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
 use crate::trace;
@@ -155,16 +157,19 @@ pub(crate) fn turn_away(socket: &OwnedFd, most: usize) {
 
 /// Serves one client until it goes, breaks the protocol, or the daemon stops.
 pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    // Before anything is waited for: who says nothing has a place, too.
+    let admitted = shared.admit(socket.as_fd());
+    let seated = admitted.and_then(|guest| Ok((guest, shared.clients.take(guest)?)));
     let channel = match Channel::new(socket) {
         Ok(channel) => channel,
         Err(error) => return tracing::warn!(%error, "client lost"),
     };
     let greeted = tokio::select! {
-        greeted = greet(&channel, &shared) => greeted,
+        greeted = greet(&channel, seated) => greeted,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let software = match greeted {
-        Ok(software) => software,
+    let (guest, _seat, software) = match greeted {
+        Ok(greeted) => greeted,
         Err(trouble) => {
             tracing::warn!(%trouble, "client refused");
             let error = Envelope::new(0, client::Error::from(trouble));
@@ -173,7 +178,7 @@ pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch:
         }
     };
     let owner = Owner::of(Some(channel.as_fd()), software);
-    go_on(channel, shared, stop, owner, None).await;
+    go_on(channel, guest, shared, stop, owner, None).await;
 }
 
 /// Goes on with a session whose client said Hello to another daemon.
@@ -183,10 +188,16 @@ pub(crate) async fn resume(
     stop: watch::Receiver<bool>,
     adopted: Adopted,
 ) {
+    let guest = match shared.admit(socket.as_fd()) {
+        Ok(guest) => guest,
+        Err(trouble) => return tracing::warn!(%trouble, "client refused"),
+    };
+    // It was there before those that come now.
+    let _seat = shared.clients.take(guest);
     match Channel::new(socket) {
         Ok(channel) => {
             let owner = Owner::of(Some(channel.as_fd()), String::new());
-            go_on(channel, shared, stop, owner, Some(adopted)).await;
+            go_on(channel, guest, shared, stop, owner, Some(adopted)).await;
         }
         Err(error) => tracing::warn!(%error, "client lost"),
     }
@@ -211,6 +222,7 @@ pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
 
 async fn go_on(
     channel: Channel,
+    guest: Guest,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
     owner: Owner,
@@ -221,6 +233,7 @@ async fn go_on(
     let kept = shared.context.store.is_there();
     let socket = kept.then(|| channel.as_fd().try_clone_to_owned().ok());
     let mut connection = Connection {
+        guest,
         shared,
         outbox: Outbox {
             replies,
@@ -247,7 +260,11 @@ async fn go_on(
 
 /// The client speaks first; the answer names what both can do.
 /// Tells what the client calls itself.
-async fn greet(channel: &Channel, shared: &Shared) -> Result<String, Trouble> {
+async fn greet(
+    channel: &Channel,
+    seated: Result<(Guest, Seat), Trouble>,
+) -> Result<(Guest, Seat, String), Trouble> {
+    let (guest, seat) = seated?;
     let protocol = |why: &dyn std::fmt::Display| {
         Trouble::new(
             ErrorCode::Protocol,
@@ -256,7 +273,6 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<String, Trouble> {
             "connect with the coldshoe client library and say Hello first",
         )
     };
-    shared.admit(channel.as_fd())?;
     let hello = match timeout(PATIENCE, channel.recv::<Envelope>()).await {
         Ok(Ok(received)) => received.message,
         Ok(Err(RecvError::Refused(error))) => return Err(Trouble::from(&error)),
@@ -278,7 +294,7 @@ async fn greet(channel: &Channel, shared: &Shared) -> Result<String, Trouble> {
         .send(&Envelope::new(serial, answer), &[])
         .await
         .map_err(|error| protocol(&error))?;
-    Ok(software)
+    Ok((guest, seat, software))
 }
 
 async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
@@ -326,6 +342,7 @@ fn unsayable(error: &EncodeError) -> Trouble {
 }
 
 struct Connection {
+    guest: Guest,
     shared: Arc<Shared>,
     outbox: Outbox,
     owner: Owner,
@@ -434,7 +451,7 @@ impl Connection {
         };
         let roster = &self.shared.context.roster;
         let known = request.resume.as_ref();
-        let known = known.and_then(|resume| roster.by_token(&resume.token));
+        let known = known.and_then(|resume| roster.by_token(&resume.token, self.guest));
         let client = match known {
             // It goes on with what it has; the memory that came along is the same.
             Some((id, comers)) => match comers.try_send(client) {
@@ -447,7 +464,7 @@ impl Connection {
             },
             None => client,
         };
-        let permit = match self.shared.session_permit() {
+        let permit = match self.shared.sessions.take(self.guest) {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };
@@ -470,14 +487,30 @@ impl Connection {
         let context = &self.shared.context;
         let mut listing = client::Listing::default();
         match client::Topic::try_from(topic) {
-            Ok(client::Topic::Sessions) => listing.sessions = context.roster.after(after),
-            Ok(client::Topic::Faults) => listing.faults = context.history.faults(after),
+            Ok(client::Topic::Sessions) => {
+                listing.sessions = context.roster.after(after, self.guest)
+            }
+            Ok(client::Topic::Faults) => {
+                listing.faults = context.history.faults(after, |owner| self.guest.may(owner))
+            }
             _ => listing.quarantined = context.history.quarantined(),
         }
         self.outbox.send(Reply::new(serial, listing, Vec::new()));
     }
 
     fn release(&self, serial: u32, module: &str) {
+        if !self.guest.is_host() {
+            let trouble = Trouble::new(
+                ErrorCode::Denied,
+                format!("module {module:?} is not released"),
+                format!(
+                    "user {} is neither root nor this daemon's",
+                    self.guest.uid()
+                ),
+                "ask an administrator, or do it as root",
+            );
+            return self.outbox.send(Reply::trouble(serial, trouble));
+        }
         let known = self.shared.context.history.release(module);
         tracing::info!(module, known, "released");
         let done = client::Done { session: 0 };
@@ -486,7 +519,7 @@ impl Connection {
 
     fn trace(&self, serial: u32, session: u64, frames: u32) {
         let roster = &self.shared.context.roster;
-        let Some(source) = roster.source(session) else {
+        let Some(source) = roster.source(session, self.guest) else {
             let trouble = Trouble::new(
                 ErrorCode::NoSuchSession,
                 format!("session {session} cannot be traced"),
@@ -500,7 +533,7 @@ impl Connection {
             isp_capabilities: source.isp_capabilities,
         };
         self.outbox.send(
-            match trace::begin(Arc::clone(roster), session, source, frames, None) {
+            match trace::begin(Arc::clone(roster), session, source, frames) {
                 Ok(out_of) => Reply::new(serial, tracing, vec![out_of]),
                 Err(error) => Reply::trouble(
                     serial,

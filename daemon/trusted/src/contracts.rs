@@ -38,7 +38,7 @@ pub enum ContractsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ContractError,
+        source: Box<ContractError>,
     },
 }
 
@@ -55,7 +55,7 @@ impl Contracts {
             let contract = Contract::of(format, Some(text));
             let contract = contract.map_err(|source| ContractsError::NoContract {
                 path: format.into(),
-                source,
+                source: Box::new(source),
             })?;
             known.insert(format.to_owned(), contract);
         }
@@ -63,13 +63,14 @@ impl Contracts {
             for path in files(dir).map_err(unreadable(dir))? {
                 let format = path.file_stem().and_then(|stem| stem.to_str());
                 let Some(format) = format.filter(|format| !known.contains_key(*format)) else {
+                    tracing::warn!(path = %path.display(), "passed over: its format has a contract");
                     continue;
                 };
                 let text = read(&path).map_err(unreadable(&path))?;
                 let contract = Contract::of(format, Some(&text));
                 let contract = contract.map_err(|source| ContractsError::NoContract {
                     path: path.clone(),
-                    source,
+                    source: Box::new(source),
                 })?;
                 known.insert(format.to_owned(), contract);
             }

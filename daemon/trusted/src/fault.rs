@@ -40,15 +40,6 @@ impl Fault {
         }
     }
 
-    /// Its pipeline could not be told of a worker. That is not the module's doing.
-    pub(crate) fn untold(trouble: Trouble) -> Self {
-        Self {
-            reason: FaultReason::Load,
-            trouble,
-            witnessed: false,
-        }
-    }
-
     /// Somebody who may has put the module out of use.
     pub(crate) fn evicted(module: &str, why: &str) -> Self {
         let fault = Self::new(

@@ -14,7 +14,7 @@ use coldshoe_control::client::{self, FaultReason, MAX_LISTED};
 use coldshoe_control::{Trouble, client::ErrorCode};
 use rustix::fs::Uid;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::fault::Fault;
 use crate::keep;
@@ -29,6 +29,8 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_FAULTS: usize = 256;
 /// Modules that are remembered to have failed.
 const MAX_MODULES: usize = 256;
+/// Releases that a session may be late to hear of.
+const RELEASES: usize = 64;
 /// Longest text of a fault, in bytes.
 const MAX_TEXT: usize = 512;
 
@@ -39,6 +41,8 @@ pub(crate) struct Record {
     number: u64,
     time: u64,
     session: u64,
+    #[serde(default)]
+    owner: u32,
     camera: String,
     module: String,
     generation: u32,
@@ -101,6 +105,8 @@ impl From<Reason> for FaultReason {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whose<'a> {
     pub(crate) session: u64,
+    /// User id of its client.
+    pub(crate) owner: u32,
     pub(crate) camera: &'a str,
     pub(crate) module: &'a str,
     pub(crate) generation: u32,
@@ -137,10 +143,10 @@ struct Content {
 pub(crate) struct History {
     content: Mutex<Content>,
     changed: Notify,
+    /// Modules that are released.
+    released: broadcast::Sender<Arc<str>>,
     /// Told when anything changes.
     news: watch::Sender<()>,
-    /// How often a module was released.
-    released: watch::Sender<u64>,
     /// Sessions that may be quarantined before their module is.
     sessions: u32,
 }
@@ -157,8 +163,8 @@ impl History {
         Self {
             content: Mutex::new(content),
             changed: Notify::new(),
+            released: broadcast::Sender::new(RELEASES),
             news: watch::Sender::new(()),
-            released: watch::Sender::new(0),
             sessions,
         }
     }
@@ -174,6 +180,7 @@ impl History {
             number: content.last,
             time: now(),
             session: whose.session,
+            owner: whose.owner,
             camera: whose.camera.to_owned(),
             module: whose.module.to_owned(),
             generation: whose.generation,
@@ -258,7 +265,8 @@ impl History {
     /// A module may be loaded again. Whether there was anything against it.
     pub(crate) fn release(&self, module: &str) -> bool {
         let known = self.lock().modules.remove(module).is_some();
-        self.released.send_modify(|count| *count += 1);
+        // Nobody may wait for one.
+        let _ = self.released.send(module.into());
         self.tell();
         known
     }
@@ -311,16 +319,21 @@ impl History {
         self.news.send_replace(());
     }
 
-    /// Changes when a module is released.
-    pub(crate) fn releases(&self) -> watch::Receiver<u64> {
+    /// The modules that are released from now on.
+    pub(crate) fn releases(&self) -> broadcast::Receiver<Arc<str>> {
         self.released.subscribe()
     }
 
     /// The faults after number `after`, as many as fit a message.
-    pub(crate) fn faults(&self, after: u64) -> Vec<client::FaultRecord> {
+    pub(crate) fn faults(
+        &self,
+        after: u64,
+        may_see: impl Fn(u32) -> bool,
+    ) -> Vec<client::FaultRecord> {
         let content = self.lock();
         let later = content.faults.iter().filter(|record| record.number > after);
-        later.take(MAX_LISTED).map(Record::on_the_wire).collect()
+        let seen = later.filter(|record| may_see(record.owner));
+        seen.take(MAX_LISTED).map(Record::on_the_wire).collect()
     }
 
     /// The modules that are not loaded.
@@ -458,6 +471,7 @@ mod tests {
     fn fault(history: &History, module: &str, frame: u64) -> u64 {
         let whose = Whose {
             session: 7,
+            owner: 1000,
             camera: "imx219",
             module,
             generation: 2,
@@ -478,7 +492,7 @@ mod tests {
         }
         write(&before, &dir);
         let after = open(&dir);
-        let [record] = after.faults(0).try_into().unwrap();
+        let [record] = after.faults(0, |_| true).try_into().unwrap();
         assert_eq!((record.frame, record.recovery_us), (42, 700));
         assert_eq!(record.reason(), FaultReason::Crash);
         let refused = after.admit("acme").unwrap_err();
@@ -499,9 +513,8 @@ mod tests {
         assert!(history.admit("acme").is_err() && history.admit("open").is_ok());
         assert_eq!(history.quarantined()[0].why, "c");
         assert!(history.release("acme") && !history.release("acme"));
-        assert!(releases.has_changed().unwrap());
+        assert_eq!(&*releases.try_recv().unwrap(), "acme");
         assert!(history.admit("acme").is_ok());
-        releases.mark_unchanged();
         assert!(!history.quarantined_in_session("acme", "it counts anew"));
     }
 
@@ -514,7 +527,7 @@ mod tests {
         }
         let (mut after, mut read) = (0, Vec::new());
         loop {
-            let part = history.faults(after);
+            let part = history.faults(after, |_| true);
             let Some(last) = part.last() else { break };
             after = last.number;
             read.extend(part);
@@ -538,7 +551,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join(NAME), text).unwrap();
-            assert!(open(&dir).faults(0).is_empty());
+            assert!(open(&dir).faults(0, |_| true).is_empty());
             let aside = fs::read_to_string(dir.path().join(BROKEN)).unwrap();
             assert_eq!(aside, text);
         }

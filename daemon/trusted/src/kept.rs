@@ -44,7 +44,7 @@ pub(crate) struct Kept {
     /// Whose it is.
     #[prost(uint32, tag = "12")]
     pub(crate) owner_uid: u32,
-    #[prost(uint32, tag = "13")]
+    #[prost(uint32, tag = "18")]
     pub(crate) owner_pid: u32,
     #[prost(string, tag = "14")]
     pub(crate) software: String,
@@ -56,6 +56,9 @@ pub(crate) struct Kept {
     pub(crate) controls: Option<Controls>,
     #[prost(uint32, tag = "17")]
     pub(crate) restarts: u32,
+    /// Its module failed too often in it, and nothing stands in.
+    #[prost(bool, tag = "13")]
+    pub(crate) quarantined: bool,
 }
 
 /// The bytes that its workers load.
@@ -89,6 +92,9 @@ pub(crate) struct KeptWorker {
     /// The pipeline's number of the newest frame when it started.
     #[prost(uint64, tag = "5")]
     pub(crate) since: u64,
+    /// The same frame's sequence number.
+    #[prost(uint32, tag = "7")]
+    pub(crate) since_seq: u32,
     #[prost(bool, tag = "6")]
     pub(crate) restored: bool,
 }

@@ -1,13 +1,17 @@
 //! The coldshoe daemon: decides who may run what, builds the jail, hands over the descriptors,
 //! watches. It never sits in the frame path.
 //!
-//! The way of a session: [`Server`] accepts a client; `connection` reads its messages;
+//! The way of a session: [`Server`] accepts a client at its `door` and knows it as a `guest`,
+//! who gets one of the `seats`; `connection` reads its messages;
 //! `session` owns one camera × module. Its `brief` is what its workers work on, found by `registry`
 //! and given its `tuning`, for a format of the `contracts`; one of them is `live`, a `worker` with its return segment and its
 //! `report`, and a `successor` may stand by. `supervision` says what follows when one fails, `states`
 //! what the next goes on from, `history` remembers it, and the `roster` lists who is there. `jailer` knows what the kernel can do, `launch`
 //! brings a worker into its jail, `gate` keeps it there. The jail's profile is built in, or read by
 //! `profile_file`.
+//!
+//! What can be set is in [`settings`]; what may change while the daemon runs are the `terms` of a
+//! session, which it keeps from its beginning to its end.
 //!
 //! What outlives the daemon is in the service manager's `store`: sessions as `kept`, which the next
 //! daemon `adopt`s. The `pulse` is for its watchdog.
@@ -21,16 +25,19 @@
 mod adopt;
 mod brief;
 mod bus;
+mod catalog;
 mod cgroup;
 mod channel;
 mod config;
 mod connection;
 mod contracts;
+mod door;
 mod elf;
 mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod guest;
 mod history;
 mod identity;
 mod jailer;
@@ -48,12 +55,15 @@ mod pulse;
 mod registry;
 mod report;
 mod roster;
+mod seats;
 mod server;
 mod session;
+pub mod settings;
 mod states;
 mod store;
 mod successor;
 mod supervision;
+mod terms;
 mod trace;
 mod trust;
 mod trust_file;
@@ -61,6 +71,7 @@ mod tuning;
 mod worker;
 
 pub use bus::{Bus, LogDial, WhichBus};
+pub use catalog::message_id;
 pub use cgroup::cgroup_limits;
 pub use config::{Config, Fallback, Timeouts};
 pub use contracts::ContractsError;
@@ -68,5 +79,5 @@ pub use elf::{Unfit, check as check_module};
 pub use processors::CpuList;
 pub use profile_file::{ProfileFileError, profile};
 pub use pulse::Pulse;
-pub use server::{ServeError, Server};
+pub use server::{Reload, ServeError, Server};
 pub use supervision::Patience;

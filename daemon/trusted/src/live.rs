@@ -1,13 +1,14 @@
 //! A worker with what belongs to it alone: its return segment, its generation, its report.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{self, Confinement, ErrorCode, ModuleInfo, Sensor};
 use coldshoe_control::worker;
-use coldshoe_frame::{Custody, Nudge, SegmentError, create_return};
+use coldshoe_frame::{Custody, Newest, Nudge, SegmentError, create_return};
 use coldshoe_jail::Wake;
 use tokio::time::{Interval, interval};
 
@@ -39,8 +40,8 @@ pub(crate) struct Live {
     pub(crate) module: ModuleInfo,
     pub(crate) confinement: Confinement,
     pub(crate) wake: client::Wake,
-    /// The pipeline's number of the newest frame when it started.
-    since: u64,
+    /// The newest frame when it started.
+    since: Newest,
     /// It was given a state to go on from.
     pub(crate) restored: bool,
     /// When what was saved is copied out, while frames flow.
@@ -73,7 +74,9 @@ impl Live {
             assignment: assignment(context, &brief, generation, wake),
             fds: brief.fds(replies.as_fd()),
             nudge,
-            cgroup: cgroup(context, &brief, generation),
+            cgroup: context
+                .cgroups
+                .for_worker(brief.id, generation, &limits(context, &brief)),
             processor,
         };
         let mut worker = match Worker::launch(&context.jailer, job).await {
@@ -88,7 +91,7 @@ impl Live {
         };
         let (name, format) = (&brief.module.name, &brief.request.params_format);
         let blocks = worker.about().blocks;
-        if let Err(trouble) = context.contracts.admit(name, format, blocks) {
+        if let Err(trouble) = brief.terms.contracts.admit(name, format, blocks) {
             worker.end().await;
             return Err(Refusal::Verb(trouble));
         }
@@ -118,7 +121,7 @@ impl Live {
             module,
             confinement,
             wake,
-            since: 0,
+            since: Newest::default(),
             restored: false,
             copying: None,
             copied: Vec::new(),
@@ -143,7 +146,10 @@ impl Live {
             confinement: kept.confinement.clone().unwrap_or_default(),
             // A processor of its own is not kept.
             wake: client::Wake::Sleep,
-            since: kept.since,
+            since: Newest {
+                seq: kept.since_seq,
+                frame: kept.since,
+            },
             restored: kept.restored,
             copying: Some(interval(COPY_EVERY)),
             copied: Vec::new(),
@@ -181,7 +187,8 @@ impl Live {
             serial: self.worker.serial(),
             module: Some(self.module.clone()),
             confinement: Some(self.confinement.clone()),
-            since: self.since,
+            since: self.since.frame,
+            since_seq: self.since.seq,
             restored: self.restored,
         }
     }
@@ -195,7 +202,7 @@ impl Live {
 
     /// Starts the module, from a state if there is one. Returns why it goes without, if it does.
     pub(crate) async fn start(&mut self, state: Option<&[u8]>) -> Result<Option<String>, Refusal> {
-        self.since = self.frame();
+        self.since = self.worker.nudge().newest();
         self.copying = Some(interval(COPY_EVERY));
         self.restored = state.is_some();
         let state = state.map(<[u8]>::to_vec);
@@ -229,21 +236,30 @@ impl Live {
 
     /// Why it is gone or must go. Meanwhile copies out what its module saves.
     pub(crate) async fn fault(&mut self) -> Fault {
+        let Self {
+            worker,
+            copying,
+            custody,
+            copied,
+            ..
+        } = self;
+        // One wait for all copies: patience in it does not begin anew.
+        let mut fault = pin!(worker.fault());
         loop {
-            let copying = async {
-                match &mut self.copying {
+            let next_copy = async {
+                match copying {
                     Some(copying) => copying.tick().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                fault = self.worker.fault() => return fault,
-                _ = copying => {}
+                fault = &mut fault => return fault,
+                _ = next_copy => {}
             }
-            let saved = self.custody.checkpoints();
+            let saved = custody.checkpoints();
             if !saved.is_empty() {
-                self.copied = saved;
+                *copied = saved;
             }
         }
     }
@@ -275,9 +291,15 @@ impl Live {
         self.worker.nudge().newest().frame
     }
 
-    /// Frames that it was given since it started. One that others had before counts as well.
+    /// Frames that came since it started, at most: sequence numbers jump where a frame was another
+    /// worker's before, and a pipeline may leave out numbers, or begin anew.
     pub(crate) fn frames(&self) -> u64 {
-        self.frame().saturating_sub(self.since)
+        let newest = self.worker.nudge().newest();
+        let published = u64::from(newest.seq.wrapping_sub(self.since.seq));
+        match newest.frame.checked_sub(self.since.frame) {
+            Some(numbered) => numbered.min(published),
+            None => published,
+        }
     }
 
     /// What a client gets: return segment, pidfd, bell.
@@ -338,19 +360,18 @@ fn assignment(
     }
 }
 
-/// Where the worker is put, if this daemon has a place for it.
-fn cgroup(context: &Context, brief: &Brief, generation: u32) -> Option<Cgroup> {
+/// What a worker of this session may use.
+pub(crate) fn limits(context: &Context, brief: &Brief) -> Limits {
     let geometry = &brief.memory.geometry;
     let segments = geometry.forward_len().saturating_add(geometry.return_len());
     let limits = context.config.profile.limits();
-    let limits = Limits::new(
+    Limits::new(
         limits.data,
         limits.stack,
         limits.threads.into(),
         brief.module.size,
         segments as u64,
-    );
-    context.cgroups.for_worker(brief.id, generation, &limits)
+    )
 }
 
 fn confinement(

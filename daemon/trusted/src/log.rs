@@ -1,4 +1,5 @@
-//! The daemon's log: lines for standard error, written by a thread that nobody waits for.
+//! The daemon's log: lines for standard error, or entries for the journal, written by a thread that
+//! nobody waits for.
 //!
 //! Whoever started the daemon may have stopped reading its standard error. A line then waits, up
 //! to a bound, and what exceeds it is counted and left out: a log that nobody reads holds up
@@ -8,6 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +62,25 @@ impl Log {
         Ok(log)
     }
 
+    /// Starts the thread that sends to the journal.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn to_journal(socket: UnixDatagram) -> io::Result<Self> {
+        let log = Self::default();
+        let shared = Arc::clone(&log.0);
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || shared.send_to(&socket))?;
+        Ok(log)
+    }
+
+    /// A line or an entry more.
+    pub(crate) fn push(&self, line: &[u8]) {
+        self.0.queue().push(line);
+        self.0.changed.notify_all();
+    }
+
     /// Waits until all is written, or for a second.
     pub(crate) fn finish(&self) {
         let mut queue = self.0.queue();
@@ -74,8 +95,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.queue().push(line);
-        self.0.changed.notify_all();
+        self.push(line);
         Ok(line.len())
     }
 
@@ -120,6 +140,24 @@ impl Shared {
                         out,
                         "coldshoed: {lines} lines of this log were left out: it was not read"
                     )
+                }
+            };
+        }
+        self.queue().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// The same for entries of the journal, one a datagram. One that it does not take is left out.
+    fn send_to(&self, journal: &UnixDatagram) {
+        while let Some(next) = self.next() {
+            let _ = match next {
+                Waiting::Line(entry) => journal.send(&entry),
+                Waiting::Gap(lines) => {
+                    let gap = format!(
+                        "MESSAGE={lines} entries of this log were left out: it was not read\n\
+                         PRIORITY=4\nSYSLOG_IDENTIFIER=coldshoed\n"
+                    );
+                    journal.send(gap.as_bytes())
                 }
             };
         }

@@ -1,25 +1,32 @@
 //! `coldshoed`: the daemon's command line.
 #![forbid(unsafe_code)]
 
+mod journal;
 mod log;
+mod options;
+mod reload;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
 use coldshoe_wall::outside::{inherited, keep_if_asked};
-use coldshoed::{Bus, Config, CpuList, Fallback, LogDial, Patience, Pulse, Server, WhichBus};
+use coldshoed::{Bus, Config, LogDial, Pulse, Server, WhichBus};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::journal::Journal;
 use crate::log::Log;
+use crate::options::Options;
+use crate::reload::{LogFilter, Said, told};
 
 /// Patience with threads that still read a file when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -27,137 +34,60 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Patience with the bus before the daemon calls itself ready.
 const BUS: Duration = Duration::from_secs(3);
 
-/// Runs camera algorithms in isolated processes.
-#[derive(Parser)]
-#[command(version)]
-struct Options {
-    /// Directory of the control socket [default: $XDG_RUNTIME_DIR/coldshoe]
-    #[arg(long, value_name = "DIR")]
-    runtime_dir: Option<PathBuf>,
-    /// Directory of what outlives the daemon [default: $XDG_STATE_HOME/coldshoe]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Directory with modules, NAME.so each, which are trusted by naming it; may be given several
-    /// times, the first match counts
-    #[arg(long = "module-dir", value_name = "DIR")]
-    module_dirs: Vec<PathBuf>,
-    /// Directory with tuning files, MODULE/CAMERA.toml or MODULE/default.toml
-    #[arg(long = "tuning-dir", value_name = "DIR")]
-    tuning_dirs: Vec<PathBuf>,
-    /// Directory with contracts of parameter formats that are not built in, FORMAT.toml; may be given
-    /// several times
-    #[arg(long = "contract-dir", value_name = "DIR")]
-    contract_dirs: Vec<PathBuf>,
-    /// The worker program [default: coldshoe-worker beside this program]
-    #[arg(long, value_name = "FILE")]
-    worker: Option<PathBuf>,
-    /// What modules may do: single, threaded, predictive, or a file with a profile of your own, which has a / in
-    /// its path or ends in .toml; only you and root may be able to write to it
-    #[arg(long, value_name = "NAME|FILE", default_value = "single")]
-    profile: PathBuf,
-    /// Processors that only workers of the profile predictive use, of all that this daemon starts, one
-    /// each: 2,4-7; keep other programs off them, too
-    #[arg(long, value_name = "LIST")]
-    reserve_cpus: Option<CpuList>,
-    /// The service manager keeps descriptors for the next daemon (FileDescriptorStoreMax= of systemd):
-    /// sessions go on while coldshoed is restarted [default: if $FDSTORE is set]
-    #[arg(long)]
-    fd_store: bool,
-    /// Module that takes over where another one failed too often: for all cameras, or for one; may be
-    /// given several times
-    #[arg(long = "fallback", value_name = "[CAMERA=]MODULE")]
-    fallbacks: Vec<Fallback>,
-    /// Faults of a session within --fault-window after which its module is quarantined
-    #[arg(long, value_name = "N", default_value_t = Patience::default().faults,
-        value_parser = clap::value_parser!(u32).range(1..))]
-    max_faults: u32,
-    /// Seconds in which --max-faults are too many
-    #[arg(long, value_name = "SECONDS", default_value_t = Patience::default().window.as_secs())]
-    fault_window: u64,
-    /// Longest pause before a worker that keeps failing is replaced again, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 5000)]
-    max_pause: u64,
-    /// The bus to be on as org.coldshoe.Coldshoe1 [default: session where there is one]
-    #[arg(long, value_name = "BUS")]
-    bus: Option<WhichBus>,
-    /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
-    #[arg(long)]
-    stop_at_eof: bool,
-    /// What to log: error, warn, info, debug, trace, or a filter such as coldshoed=debug
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "COLDSHOE_LOG",
-        default_value = "info"
-    )]
-    log: String,
-}
-
 fn main() -> anyhow::Result<()> {
     if keep_if_asked() {
         return Ok(());
     }
     let passed = inherited().context("cannot take what the service manager passed")?;
     let options = Options::parse();
-    let filter = EnvFilter::try_new(&options.log)
-        .with_context(|| format!("--log {:?} is no filter", options.log))?;
-    let log = Log::to_stderr().context("cannot start the log")?;
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_env_filter(filter)
-        .with_filter_reloading();
-    let handle = subscriber.reload_handle();
-    subscriber.init();
-    let dial = LogDial::new(&options.log, move |filter| {
-        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-        handle.reload(filter).map_err(|error| error.to_string())
-    });
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let sources = options.sources(&program);
+    let (said, config) = Said::new(program, sources, options.settings())?;
+    let first = said.filter()?;
+    let words = first.to_string();
+    let (filter, log_filter) = tracing_subscriber::reload::Layer::new(first);
+    let log = match journal::socket() {
+        Some(socket) => {
+            let log = Log::to_journal(socket).context("cannot start the log")?;
+            let entries = Journal(log.clone());
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(entries)
+                .init();
+            log
+        }
+        None => {
+            let log = Log::to_stderr().context("cannot start the log")?;
+            let writer = log.clone();
+            let lines = tracing_subscriber::fmt::layer()
+                .with_writer(move || writer.clone())
+                .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(lines)
+                .init();
+            log
+        }
+    };
     // Its own words would wait for whoever reads standard error.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    let served = serve(options, passed, log.clone(), dial);
-    log.finish();
-    served
-}
-
-fn serve(
-    options: Options,
-    passed: Vec<(String, OwnedFd)>,
-    log: Log,
-    dial: LogDial,
-) -> anyhow::Result<()> {
-    let mut config = Config::discover()?;
-    if let Some(dir) = options.runtime_dir {
-        config.runtime_dir = Some(dir);
-    }
-    config.profile = coldshoed::profile(&options.profile).map_err(told)?;
-    config.reserved_cpus = options.reserve_cpus.unwrap_or_default();
-    config.fd_store = options.fd_store || std::env::var_os("FDSTORE").is_some();
-    config.fallbacks = options.fallbacks;
-    config.patience.faults = options.max_faults;
-    config.patience.window = Duration::from_secs(options.fault_window);
-    config.patience.longest_pause = Duration::from_millis(options.max_pause);
-    if let Some(worker) = options.worker {
-        config.worker = worker;
-    }
-    if let Some(dir) = options.state_dir {
-        config.state_dir = Some(dir);
-    }
-    config.module_dirs = options.module_dirs;
-    config.contract_dirs = options.contract_dirs;
-    // Directories that were named go before those of the installation.
-    config.tuning_dirs.splice(0..0, options.tuning_dirs);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let stop_at_eof = options.stop_at_eof;
+    let handle = log_filter.clone();
+    let dial = LogDial::new(&words, move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    });
     let which = options.bus.unwrap_or_else(WhichBus::discover);
-    let bus = (which, dial);
-    let ended = runtime.block_on(run(config, passed, options.stop_at_eof, log, bus));
+    let said = (said, log_filter);
+    let ended = runtime.block_on(run(config, passed, stop_at_eof, said, &log, (which, dial)));
     // A thread that waits for a disk which does not answer ends with the process.
     runtime.shutdown_timeout(FAREWELL);
+    log.finish();
     ended
 }
 
@@ -165,13 +95,15 @@ async fn run(
     config: Config,
     passed: Vec<(String, OwnedFd)>,
     stop_at_eof: bool,
-    log: Log,
+    (said, log_filter): (Said, LogFilter),
+    log: &Log,
     (which, dial): (WhichBus, LogDial),
 ) -> anyhow::Result<()> {
     // Workers of an unprivileged daemon run as its own user, and so do others.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close its memory")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let again = signal(SignalKind::hangup())?;
     let input = stop_at_eof.then(watch_input).transpose()?;
     let input_ends = async {
         match input {
@@ -189,6 +121,7 @@ async fn run(
         let _ = timeout(BUS, tried.wait_for(|tried| *tried)).await;
         watch_over(pulse).await;
     });
+    tokio::spawn(said.follow(again, server.reload(), log_filter));
     let leave = server
         .serve(async move {
             tokio::select! {
@@ -226,11 +159,6 @@ async fn watch_over(pulse: Pulse) {
             told = Instant::now();
         }
     }
-}
-
-/// An error whose three lines name the cause already: a chain of causes would only repeat it.
-fn told(error: impl std::error::Error) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
 }
 
 /// Resolves when standard input ends or cannot be read. The thread is never joined: at exit it may

@@ -11,6 +11,7 @@ use rustix::fs::Uid;
 use crate::elf;
 use crate::identity::{Digest, Identity, IdentityError};
 use crate::place::{Hands, Place, PlaceError};
+use crate::terms::Current;
 use crate::trust::{Origin, Sighting, Trust, TrustStore};
 
 /// Longest module name, in bytes.
@@ -66,7 +67,7 @@ impl Look {
 /// The module directories. A module's name is its file's name without `.so`.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    dirs: Vec<(PathBuf, Origin)>,
+    dirs: Current<Vec<(PathBuf, Origin)>>,
     trust: TrustStore,
     own: Uid,
 }
@@ -80,19 +81,16 @@ impl Registry {
         trust: TrustStore,
         own: Uid,
     ) -> Self {
-        let flag = named.iter().map(|dir| (dir.clone(), Origin::Flag));
-        let installed = installed.iter().map(|dir| (dir.clone(), Origin::Installed));
-        let dirs: Vec<_> = flag.chain(installed).collect();
-        for (dir, _) in &dirs {
-            match Place::open(dir, own) {
-                Ok(_) | Err(PlaceError::Missing(_)) => {}
-                Err(error) => tracing::warn!("no module of {}: {error}", dir.display()),
-            }
-        }
+        let dirs = Current::new(all(named, installed, own));
         if let Err(error) = trust.check() {
             tracing::error!("no module can be loaded: {error}; {}", error.remedy());
         }
         Self { dirs, trust, own }
+    }
+
+    /// Modules are looked for in these directories from now on.
+    pub(crate) fn set_dirs(&self, named: &[PathBuf], installed: &[PathBuf]) {
+        self.dirs.set(all(named, installed, self.own));
     }
 
     /// The module of that name, if it can load on this machine and is trusted. Reads all of its
@@ -107,7 +105,7 @@ impl Registry {
             ));
         }
         let file = format!("{name}.so");
-        for (dir, origin) in &self.dirs {
+        for (dir, origin) in self.dirs.get().iter() {
             // A directory that cannot be relied on could hide a module, too: no going on past it.
             match self.read(dir, &file) {
                 Err(IdentityError::Place(PlaceError::Missing(_))) => {}
@@ -160,7 +158,7 @@ impl Registry {
         if !is_name(name) {
             return None;
         }
-        self.dirs.iter().find_map(|(dir, _)| {
+        self.dirs.get().iter().find_map(|(dir, _)| {
             let path = dir.join(format!("{name}.so"));
             let meta = std::fs::symlink_metadata(&path).ok()?;
             Some(Stamp {
@@ -179,7 +177,7 @@ impl Registry {
             return None;
         }
         let file = format!("{name}.so");
-        for (dir, origin) in &self.dirs {
+        for (dir, origin) in self.dirs.get().iter() {
             let identity = match self.read(dir, &file) {
                 Err(IdentityError::Place(PlaceError::Missing(_))) => continue,
                 Err(error) => {
@@ -241,6 +239,7 @@ impl Registry {
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .dirs
+            .get()
             .iter()
             .filter_map(|(dir, _)| dir.read_dir().ok())
             .flatten()
@@ -256,6 +255,7 @@ impl Registry {
     fn unknown(&self, name: &str) -> Trouble {
         let dirs: Vec<_> = self
             .dirs
+            .get()
             .iter()
             .map(|(dir, _)| dir.display().to_string())
             .collect();
@@ -272,6 +272,21 @@ impl Registry {
             remedy,
         )
     }
+}
+
+/// Directories that the user named, then those of the installation. What is wrong with any of them is
+/// logged here and refused when it matters.
+fn all(named: &[PathBuf], installed: &[PathBuf], own: Uid) -> Vec<(PathBuf, Origin)> {
+    let flag = named.iter().map(|dir| (dir.clone(), Origin::Flag));
+    let installed = installed.iter().map(|dir| (dir.clone(), Origin::Installed));
+    let dirs: Vec<_> = flag.chain(installed).collect();
+    for (dir, _) in &dirs {
+        match Place::open(dir, own) {
+            Ok(_) | Err(PlaceError::Missing(_)) => {}
+            Err(error) => tracing::warn!("no module of {}: {error}", dir.display()),
+        }
+    }
+    dirs
 }
 
 fn refused(name: &str, why: &impl std::fmt::Display, remedy: String) -> Trouble {

@@ -10,22 +10,37 @@ use coldshoe_control::client::{
     Statistics,
 };
 use coldshoe_frame::{Count, Ledger, Nudge};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::brief::{Brief, Memory};
+use crate::guest::Guest;
 use crate::live::Live;
 use crate::owner::Owner;
 use crate::session::{Client, Command};
+
+/// Sessions that can be looked at closely at a time.
+const TRACES: usize = 16;
 
 /// What proves that a session is one's own.
 pub(crate) type Token = [u8; coldshoe_control::client::TOKEN];
 
 /// Every session of the daemon.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Roster {
     sessions: Mutex<BTreeMap<u64, Entry>>,
     /// Told when a session comes, goes or does otherwise.
     changed: watch::Sender<()>,
+    traces: Arc<Semaphore>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            changed: watch::Sender::default(),
+            traces: Arc::new(Semaphore::new(TRACES)),
+        }
+    }
 }
 
 /// A session that begins.
@@ -133,11 +148,12 @@ impl Roster {
         }
     }
 
-    /// The sessions with a higher number, as many as fit a message.
-    pub(crate) fn after(&self, id: u64) -> Vec<SessionInfo> {
+    /// The sessions with a higher number that are for a guest to see, as many as fit a message.
+    pub(crate) fn after(&self, id: u64, guest: Guest) -> Vec<SessionInfo> {
         let sessions = self.lock();
         let later = sessions.range(id.saturating_add(1)..);
         later
+            .filter(|(_, entry)| guest.may(entry.info.owner))
             .take(MAX_LISTED)
             .map(|(_, entry)| SessionInfo {
                 statistics: entry
@@ -186,9 +202,12 @@ impl Roster {
     }
 
     /// Where a session's parameters are; none without a worker.
-    pub(crate) fn source(&self, id: u64) -> Option<Source> {
+    pub(crate) fn source(&self, id: u64, guest: Guest) -> Option<Source> {
         let sessions = self.lock();
         let entry = sessions.get(&id)?;
+        if !guest.may(entry.info.owner) {
+            return None;
+        }
         let (generation, replies) = entry.worker.as_ref()?;
         Some(Source {
             memory: Arc::clone(&entry.memory),
@@ -197,6 +216,11 @@ impl Roster {
             generation: *generation,
             replies: Arc::clone(replies),
         })
+    }
+
+    /// Leave to trace a session; none where enough are traced.
+    pub(crate) fn permit_trace(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.traces).try_acquire_owned().ok()
     }
 
     /// Whether a session has this worker on duty.
@@ -218,9 +242,14 @@ impl Roster {
     }
 
     /// Where the session of this token takes another client.
-    pub(crate) fn by_token(&self, token: &[u8]) -> Option<(u64, mpsc::Sender<Client>)> {
+    pub(crate) fn by_token(
+        &self,
+        token: &[u8],
+        guest: Guest,
+    ) -> Option<(u64, mpsc::Sender<Client>)> {
         let sessions = self.lock();
-        let found = sessions.iter().find(|(_, entry)| entry.token == token);
+        let mut sessions = sessions.iter();
+        let found = sessions.find(|(_, entry)| entry.token == token && guest.may(entry.info.owner));
         found.map(|(id, entry)| (*id, entry.clients.clone()))
     }
 
@@ -305,7 +334,9 @@ fn statistics(ledger: &Ledger) -> Statistics {
     let us = |share| ledger.latency_ns(share) / 1000;
     let states = count(Count::States);
     let state = |place: u32| state(states, place);
-    let refusals = ledger.refusals().take(MAX_REFUSALS);
+    let mut refusals: Vec<_> = ledger.refusals().collect();
+    refusals.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+    refusals.truncate(MAX_REFUSALS);
     Statistics {
         fresh: count(Count::Fresh),
         missed: count(Count::Missed),
@@ -324,6 +355,7 @@ fn statistics(ledger: &Ledger) -> Statistics {
         awb_state: state(1),
         af_state: state(2),
         refusals: refusals
+            .into_iter()
             .map(|(kind, reason, count)| RefusedBlocks {
                 r#type: kind as u32,
                 reason: reason as u32,

@@ -1,43 +1,36 @@
 //! The control socket: one daemon on it, many clients.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::Trouble;
-use coldshoe_control::client::ErrorCode;
 use coldshoe_wall::outside::Spawner;
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
-};
+use rustix::net::{SocketFlags, accept_with};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::adopt::{self, Left};
 use crate::cgroup::Cgroups;
-use crate::contracts::{Contracts, ContractsError};
+use crate::contracts::ContractsError;
+use crate::door::Door;
+use crate::guest::{Guest, OpenTo};
 use crate::history::History;
 use crate::jailer::Jailer;
 use crate::place::{Place, PlaceError};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
+use crate::seats::Seats;
 use crate::session::{Adopted, Context};
 use crate::store::Store;
+use crate::terms::{Current, Terms};
 use crate::trust::TrustStore;
-use crate::{Config, CpuList, channel, connection};
-
-const SOCKET: &str = "control.sock";
-const LOCK: &str = "control.lock";
-const BACKLOG: i32 = 64;
+use crate::{Config, CpuList, connection};
 
 /// Why a daemon cannot serve. Each message says what, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +60,7 @@ pub enum ServeError {
     },
     /// Another daemon is there.
     #[error(
-        "another coldshoed serves {}\n  why: it holds the lock beside its socket\n  try: stop it, or give another --runtime-dir", .0.display()
+        "another coldshoed serves {}\n  why: it answers there, or holds the lock beside its socket\n  try: stop it, or give another --runtime-dir", .0.display()
     )]
     AlreadyServed(PathBuf),
     /// The runtime directory belongs to somebody else.
@@ -86,6 +79,11 @@ pub enum ServeError {
     /// Processors cannot be set aside.
     #[error("processors {0} cannot be set aside\n  why: {1}\n  try: name others in --reserve-cpus")]
     Reserve(CpuList, String),
+    /// What the service manager passed is of no use.
+    #[error(
+        "the socket that was passed as \"control\" cannot be used\n  why: {0}\n  try: ListenSequentialPacket= with a path, as in coldshoed.socket"
+    )]
+    Passed(String),
     /// The kernel refused.
     #[error("cannot {step} {}\n  why: {source}\n  try: check the directory and its permissions", path.display())]
     Io {
@@ -106,31 +104,17 @@ pub enum ServeError {
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
-    sessions: Arc<Semaphore>,
+    /// Of clients.
+    pub(crate) clients: Arc<Seats>,
+    pub(crate) sessions: Arc<Seats>,
     last_session: AtomicU64,
+    open_to: OpenTo,
 }
 
 impl Shared {
-    /// Only the daemon's own user and root may talk to it.
-    pub(crate) fn admit(&self, socket: BorrowedFd<'_>) -> Result<(), Trouble> {
-        let denied = |why: String| {
-            Trouble::new(
-                ErrorCode::Denied,
-                "the client is not welcome",
-                why,
-                "run a coldshoed of your own, or use one that serves you",
-            )
-        };
-        let peer = socket_peercred(socket)
-            .map_err(|error| denied(format!("the kernel does not say who it is: {error}")))?;
-        let own = rustix::process::geteuid();
-        if peer.uid != own && !peer.uid.is_root() {
-            let (peer, own) = (peer.uid.as_raw(), own.as_raw());
-            return Err(denied(format!(
-                "this daemon serves user {own}, the client is user {peer}"
-            )));
-        }
-        Ok(())
+    /// Who is there, if he may be.
+    pub(crate) fn admit(&self, socket: BorrowedFd<'_>) -> Result<Guest, Trouble> {
+        Guest::admit(socket, self.open_to)
     }
 
     /// Takes over what the daemon before has left. Workers that it had no time to tell of are ended.
@@ -140,7 +124,8 @@ impl Shared {
         self.last_session.fetch_max(last, Ordering::Relaxed);
         for (id, fds) in left {
             let names: Vec<String> = fds.keys().map(|name| format!("s{id}.{name}")).collect();
-            let permit = self.session_permit().map_err(|trouble| trouble.why);
+            let permit = self.sessions.take(Guest::host());
+            let permit = permit.map_err(|trouble| trouble.why);
             let session = permit.and_then(|permit| adopt::session(&self.context, id, fds, permit));
             match session {
                 Ok(session) => adopted.push(session),
@@ -158,17 +143,6 @@ impl Shared {
         adopted
     }
 
-    pub(crate) fn session_permit(&self) -> Result<OwnedSemaphorePermit, Trouble> {
-        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
-            Trouble::new(
-                ErrorCode::Limit,
-                "no session is free",
-                format!("all {} are open", self.context.config.max_sessions),
-                "close a session that is not needed",
-            )
-        })
-    }
-
     pub(crate) fn next_session(&self) -> u64 {
         self.last_session.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -176,13 +150,11 @@ impl Shared {
 
 /// A daemon with its socket bound, ready to serve.
 pub struct Server {
+    door: Door,
     listener: AsyncFd<OwnedFd>,
-    socket: PathBuf,
     shared: Arc<Shared>,
     /// Sessions of the daemon before.
     adopted: Vec<Adopted>,
-    /// Held as long as this daemon serves.
-    _lock: File,
 }
 
 impl Server {
@@ -191,21 +163,14 @@ impl Server {
     pub fn bind(config: Config, passed: Vec<(String, OwnedFd)>) -> Result<Self, ServeError> {
         let left = Left::of(passed);
         let store = Store::new(config.fd_store);
-        let dir = config.runtime_dir.clone().ok_or(ServeError::NoRuntimeDir)?;
-        make_private(&dir)?;
-        let lock = lock(&dir)?;
-        let path = dir.join(SOCKET);
-        let socket = match left.control {
-            Some(socket) => Ok(socket),
-            None => Err(bound(&path)?),
-        };
+        let door = Door::find(config.runtime_dir.as_deref(), left.control)?;
         // Before there is a keeper: it belongs to where the daemon itself moves to.
         let cgroups = Cgroups::discover();
         let spawner = spawner(store, left.keeper)?;
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
         let context = Context {
-            contracts: Contracts::load(&config.contract_dirs)?,
+            terms: Current::new(Terms::of(&config)?),
             registry,
             history,
             roster: Arc::default(),
@@ -215,34 +180,28 @@ impl Server {
             config,
         };
         let shared = Shared {
-            sessions: Arc::new(Semaphore::new(context.config.max_sessions)),
+            clients: Seats::new(context.config.max_clients, "connection"),
+            sessions: Seats::new(context.config.max_sessions, "session"),
             last_session: AtomicU64::new(0),
+            open_to: door.open_to(),
             context: Arc::new(context),
         };
         // Last: whoever can connect is served at once.
-        let listener = match socket {
-            Ok(listens) => channel::watch(listens).map_err(failed("watch", &path))?,
-            Err(bound) => {
-                let listener = listening(bound, &path)?;
-                store.keep("control", listener.as_fd());
-                listener
-            }
-        };
+        let listener = door.open(store)?;
         let shared = Arc::new(shared);
         let adopted = shared.adopt(left.sessions);
-        tracing::info!(socket = %path.display(), "ready");
+        tracing::info!(socket = %door.path().display(), "ready");
         Ok(Self {
+            door,
             listener,
-            socket: path,
             shared,
             adopted,
-            _lock: lock,
         })
     }
 
     /// Path of the control socket.
     pub fn socket(&self) -> &Path {
-        &self.socket
+        self.door.path()
     }
 
     /// Serves until `stop` resolves; then ends every session, waits for its worker to be gone, and
@@ -297,9 +256,7 @@ impl Server {
             return true;
         }
         stopping.send_replace(true);
-        if let Err(error) = std::fs::remove_file(&self.socket) {
-            tracing::warn!(%error, socket = %self.socket.display(), "socket not removed");
-        }
+        self.door.close();
         while clients.join_next().await.is_some() {}
         false
     }
@@ -308,9 +265,34 @@ impl Server {
         &self.shared.context
     }
 
+    /// Where to put what has been read anew.
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::clone(&self.shared.context))
+    }
+
     /// How it does, for whoever watches over it.
     pub fn pulse(&self) -> Pulse {
         Pulse::of(&self.shared.context)
+    }
+}
+
+/// Changes what may change while the daemon runs.
+#[derive(Clone)]
+pub struct Reload(Arc<Context>);
+
+impl Reload {
+    /// Sessions that are opened from now on get what `config` says of modules, tuning files, contracts,
+    /// patience and fallbacks; those that are open keep what they have. Reads the contracts: not for a
+    /// thread that must not wait.
+    ///
+    /// # Errors
+    /// A contract cannot be used; then everything is as it was.
+    pub fn take(&self, config: &Config) -> Result<(), ServeError> {
+        let terms = Terms::of(config)?;
+        let registry = &self.0.registry;
+        registry.set_dirs(&config.module_dirs, &config.installed_module_dirs);
+        self.0.terms.set(terms);
+        Ok(())
     }
 }
 
@@ -373,84 +355,4 @@ fn state(config: &Config) -> Result<(Registry, Arc<History>, Place), ServeError>
     );
     let history = History::open(dir, own, config.patience.sessions);
     Ok((registry, Arc::new(history), place))
-}
-
-/// The runtime directory, mode 0700 and ours.
-fn make_private(dir: &Path) -> Result<(), ServeError> {
-    let io = |step| {
-        move |source| ServeError::Io {
-            step,
-            path: dir.to_owned(),
-            source,
-        }
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io("create"))?;
-    let stat = rustix::fs::lstat(dir).map_err(|error| io("look at")(error.into()))?;
-    let own = rustix::process::geteuid().as_raw();
-    let unsafe_because = |why: String| ServeError::Unsafe {
-        dir: dir.to_owned(),
-        why,
-    };
-    if stat.st_uid != own {
-        return Err(unsafe_because(format!(
-            "it belongs to user {}",
-            stat.st_uid
-        )));
-    }
-    if stat.st_mode & 0o022 != 0 {
-        return Err(unsafe_because("others may write to it".to_owned()));
-    }
-    Ok(())
-}
-
-fn lock(dir: &Path) -> Result<File, ServeError> {
-    let path = dir.join(LOCK);
-    let io = |step| {
-        let path = path.clone();
-        move |source| ServeError::Io { step, path, source }
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(io("open"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::AGAIN) => Err(ServeError::AlreadyServed(dir.to_owned())),
-        Err(error) => Err(io("lock")(error.into())),
-    }
-}
-
-/// Binds the socket. One that is there already was left by a daemon that died: the lock is ours.
-fn bound(path: &Path) -> Result<OwnedFd, ServeError> {
-    let io = |step| failed(step, path);
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io("replace")(error));
-        }
-        _ => {}
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let address = SocketAddrUnix::new(path).map_err(|error| io("name")(error.into()))?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-        .map_err(|error| io("make")(error.into()))?;
-    bind(&socket, &address).map_err(|error| io("bind")(error.into()))?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(io("protect"))?;
-    Ok(socket)
-}
-
-/// Lets clients in.
-fn listening(socket: OwnedFd, path: &Path) -> Result<AsyncFd<OwnedFd>, ServeError> {
-    listen(socket.as_fd(), BACKLOG).map_err(|error| failed("listen on", path)(error.into()))?;
-    channel::watch(socket).map_err(failed("watch", path))
-}
-
-fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServeError {
-    let path = path.to_owned();
-    move |source| ServeError::Io { step, path, source }
 }

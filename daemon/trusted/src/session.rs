@@ -21,7 +21,8 @@ use coldshoe_control::client::{
 };
 use coldshoe_frame::Custody;
 use coldshoe_jail::Wake;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 
 use self::opening::{prepare, stand_in};
@@ -31,7 +32,6 @@ use crate::Config;
 use crate::brief::{Brief, Memory, Permit};
 use crate::cgroup::Cgroups;
 use crate::connection::{Outbox, Reply};
-use crate::contracts::Contracts;
 use crate::fault::Fault;
 use crate::history::{History, Whose};
 use crate::jailer::Jailer;
@@ -40,10 +40,12 @@ use crate::live::Live;
 use crate::owner::Owner;
 use crate::registry::Registry;
 use crate::roster::{Place, Roster, Token};
+use crate::seats::Seat;
 use crate::states::States;
 use crate::store::Store;
 use crate::successor::{News, Successor};
 use crate::supervision::{Supervision, Verdict};
+use crate::terms::{Current, Terms};
 use crate::worker::Refusal;
 
 /// Patience with a module that saves its state for the last time.
@@ -53,7 +55,7 @@ const SAVING: Duration = Duration::from_millis(50);
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
-    pub(crate) contracts: Contracts,
+    pub(crate) terms: Current<Terms>,
     pub(crate) jailer: Jailer,
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,
@@ -84,7 +86,7 @@ pub(crate) struct Opening {
     /// The forward segment, then the buffers; the last return segment, if the session is resumed.
     pub(crate) fds: Vec<OwnedFd>,
     /// One of the sessions that the daemon has to give; given back with the session's end.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 /// A session that another daemon had.
@@ -98,7 +100,7 @@ pub(crate) struct Adopted {
     pub(crate) version: u64,
     /// Its client's connection.
     pub(crate) client: Option<OwnedFd>,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Seat,
 }
 
 impl Adopted {
@@ -203,7 +205,7 @@ struct Session {
     generation: u32,
     states: States,
     supervision: Supervision,
-    releases: watch::Receiver<u64>,
+    releases: broadcast::Receiver<Arc<str>>,
     /// Serial of a request to resume the session that waits for a worker.
     resuming: Option<u32>,
     faults: u32,
@@ -276,7 +278,9 @@ impl Session {
             // Nobody is left to work for.
             () = self.client.outbox.closed() => Event::Order(None),
             news = self.successor.news() => Event::Successor(news),
-            Ok(()) = self.releases.changed(), if quarantined => Event::Released,
+            () = released(&mut self.releases, &self.brief.module.name), if quarantined => {
+                Event::Released
+            }
         }
     }
 
@@ -385,6 +389,17 @@ async fn on_duty(state: &mut State) -> Fault {
     match state {
         State::Running(live) | State::Degraded(live) => live.fault().await,
         _ => std::future::pending().await,
+    }
+}
+
+/// Resolves when a module is released, or may have been.
+async fn released(releases: &mut broadcast::Receiver<Arc<str>>, module: &str) {
+    loop {
+        match releases.recv().await {
+            Ok(name) if &*name != module => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

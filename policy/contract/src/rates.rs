@@ -14,3 +14,14 @@ pub struct Rates {
     /// Lens position, in dioptres.
     pub lens_dioptres: f64,
 }
+
+impl Rates {
+    /// As fast as anybody likes.
+    pub const UNBOUNDED: Self = Self {
+        exposure_factor: f64::INFINITY,
+        analogue_gain_factor: f64::INFINITY,
+        digital_gain_factor: f64::INFINITY,
+        frame_duration_factor: f64::INFINITY,
+        lens_dioptres: f64::INFINITY,
+    };
+}

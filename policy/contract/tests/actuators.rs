@@ -470,6 +470,11 @@ proptest! {
             ..sensor()
         };
         let limits = Limits::new(sensor).expect("a sensor");
+        // One that is not known is held against no rate at first.
+        let state = Wanted {
+            frame_duration_us: state.frame_duration_us.or(Some(20_000.0)),
+            ..state
+        };
         let mut actuators = Actuators::new(limits, RATES, state);
         let mut frame = 0;
         let mut granted = vec![(0, actuators.grant(0, &Wanted::default()))];

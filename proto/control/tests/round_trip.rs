@@ -161,6 +161,7 @@ fn listing() -> impl Strategy<Value = client::Body> {
         worker_pid: numbers.2.0,
         standby: numbers.2.1,
         faults: numbers.2.2,
+        owner: numbers.1,
         restarts: numbers.2.2,
         statistics: numbers.2.1.then(|| client::Statistics {
             fresh: numbers.0,

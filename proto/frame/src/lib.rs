@@ -2,7 +2,7 @@
 //!
 //! | segment | pipeline | worker | seals |
 //! |---|---|---|---|
-//! | **forward**: doorbell, slot headers, frame context and statistics | writes | reads | SHRINK, GROW, FUTURE_WRITE, SEAL |
+//! | **forward**: doorbell, slot headers, counters, frame context and statistics | writes | reads | SHRINK, GROW, FUTURE_WRITE, SEAL |
 //! | **return**: waiter flag, reply headers, replies and parameters, saved states | reads | writes | SHRINK, GROW, SEAL |
 //!
 //! Each segment has one writer. The worker supplies no index, offset or pointer: the slot of a
@@ -12,7 +12,8 @@
 //!
 //! The daemon is in neither path. It rings the doorbell of a worker that is to look at its control
 //! socket ([`Nudge`]), sets the one word of the return segment that sends the pipeline to its own, and
-//! copies out what a worker has saved ([`Custody`]).
+//! copies out what a worker has saved ([`Custody`]). What a pipeline counts is there for it to read
+//! ([`Ledger`]).
 //!
 //! Control words are atomics, each of one size; everything else is moved by volatile copies
 //! (`copy.rs`). No reference or slice into a segment exists, because the peer may write there at any

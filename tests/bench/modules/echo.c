@@ -51,8 +51,8 @@ static int32_t process(void *instance, const struct coldshoe_ipa_frame_in *in,
 }
 
 static const struct coldshoe_ipa_format formats[] = {
-	{ "bench", "bench" },
-	{ NULL, NULL },
+	{ "bench", "bench", 1 << 1 },
+	{ NULL, NULL, 0 },
 };
 
 static const struct coldshoe_ipa_module module = {

@@ -68,8 +68,8 @@ static void destroy(void *instance)
 }
 
 static const struct coldshoe_ipa_format formats[] = {
-	{ "coldshoe-stats-1", "coldshoe-soft" },
-	{ NULL, NULL },
+	{ "coldshoe-stats-1", "coldshoe-soft", 1 << 1 },
+	{ NULL, NULL, 0 },
 };
 
 static const struct coldshoe_ipa_module table = {

@@ -271,6 +271,7 @@ impl Daemon {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]);
         command.arg(built.dir.join("coldshoed"));
+        command.arg("--no-config");
         command.arg("--runtime-dir").arg(home.join("run"));
         command.arg("--state-dir").arg(home.join("state"));
         for dir in module_dirs {

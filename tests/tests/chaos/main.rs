@@ -4,7 +4,6 @@
 //! pace, and so the tests go one after the other.
 #![forbid(unsafe_code)]
 
-mod control;
 mod dice;
 mod process;
 mod quarantine;

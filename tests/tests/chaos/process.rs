@@ -9,11 +9,6 @@ fn times(file: &str) -> Option<[Duration; 2]> {
     Some([nanos.next()?, nanos.next()?].map(Duration::from_nanos))
 }
 
-/// For how long this thread was ready to run and others ran; zero where the kernel does not count.
-pub(crate) fn run_delay() -> Duration {
-    times("/proc/thread-self/schedstat").map_or(Duration::ZERO, |[_, delay]| delay)
-}
-
 /// Processor time of a process, to the nanosecond.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let [ran, _] = times(&format!("/proc/{pid}/schedstat")).expect("the kernel counts");

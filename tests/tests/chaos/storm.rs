@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use coldshoe::Session;
-use coldshoe_tests::{Daemon, open_fds};
+use coldshoe_tests::{Control, Daemon, open_fds};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use crate::control::Control;
 use crate::dice::Dice;
 use crate::process::{is_worker, resident_kib};
 use crate::stream::{SETTLED, Stream};

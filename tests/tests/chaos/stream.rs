@@ -4,10 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coldshoe::Session;
-use coldshoe_tests::frame;
-
-use crate::control::Held;
-use crate::process::run_delay;
+use coldshoe_tests::{Held, frame, is_in_time, run_delay};
 
 /// 30 frames a second.
 pub(crate) const PERIOD: Duration = Duration::from_micros(33_333);
@@ -54,14 +51,9 @@ pub(crate) struct Late {
 }
 
 impl Late {
-    /// Whether the machine is to blame: without as long as it held up a thread that only naps,
-    /// meanwhile, the frame would have been in time.
+    /// Whether it would have been in time on a machine that held nobody up.
     pub(crate) fn is_the_machines(&self, held: &[Held]) -> bool {
-        let meanwhile = held
-            .iter()
-            .filter(|held| held.overlaps(self.begun, self.over));
-        let longest = meanwhile.map(Held::took).max().unwrap_or_default();
-        (self.over - self.begun).saturating_sub(longest) < PERIOD
+        is_in_time(held, self.begun, self.over, PERIOD)
     }
 }
 

@@ -106,6 +106,48 @@ fn a_trace_ends_with_the_session_and_of_none_there_is_none() {
 }
 
 #[test]
+fn a_doorbell_that_jumps_and_readers_that_leave_hold_nobody_up() {
+    let daemon = daemon();
+    module(&daemon, "modest", &[]);
+    let mut session = streaming(&open(&daemon, "modest"));
+    run(&mut session, 1);
+    let mut overview = coldshoe::Overview::connect(&daemon.socket()).expect("a daemon");
+    // Sixteen at a time; whoever stops reading gives his place back.
+    let traced: Vec<_> = (0..16)
+        .map(|_| overview.trace(session.id(), 100_000).expect("a place"))
+        .collect();
+    let error = overview
+        .trace(session.id(), 1)
+        .expect_err("no place")
+        .to_string();
+    assert!(error.contains("traced already"), "{error}");
+    drop(traced);
+    coldshoe_tests::until(
+        "there is room again",
+        || overview.trace(session.id(), 1).is_ok(),
+        || daemon.turn(),
+    );
+    drop(overview);
+    session.close().expect("closed");
+
+    let mut raw = coldshoe_tests::Raw::greeted(&daemon.socket()).open(&open(&daemon, "modest"));
+    raw.start();
+    let mut overview = coldshoe::Overview::connect(&daemon.socket()).expect("a daemon");
+    let sessions = overview.sessions().expect("a list");
+    let tracing = overview
+        .trace(sessions[0].session, 100_000)
+        .expect("a place");
+    // The furthest that a doorbell can go ahead, over and over: others are answered all the same.
+    for _ in 0..20 {
+        raw.jump(u32::MAX / 2 - 8);
+        assert_eq!(overview.sessions().expect("a list").len(), 1);
+        coldshoe_tests::assert_serves(&daemon);
+    }
+    drop((tracing, overview, raw));
+    daemon.assert_at_rest();
+}
+
+#[test]
 fn what_a_pipeline_has_counted_is_in_the_list_of_sessions() {
     let daemon = daemon();
     let hides = r#"gains(0,300,256,300);block(21,0,"HIDDEN!!",8)"#;

@@ -12,8 +12,8 @@ mod standing;
 use std::path::Path;
 use std::time::Duration;
 
-use coldshoe::{Frame, Open, Sensor, Session};
-use coldshoe_tests::{Daemon, Place};
+use coldshoe::{Frame, Open, Session};
+use coldshoe_tests::{Daemon, Place, sensor};
 
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/contract.c");
 /// Far beyond any answer.
@@ -33,14 +33,6 @@ fn open(place: &Place, module: &str) -> Open {
         params_format: "rkisp1".into(),
         params_capacity: 128 << 10,
         ..place.open(module)
-    }
-}
-
-/// One with a lens that moves.
-fn sensor() -> Sensor {
-    Sensor {
-        max_lens_position: 12.5,
-        ..coldshoe_tests::sensor()
     }
 }
 

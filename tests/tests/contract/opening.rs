@@ -3,7 +3,7 @@
 use coldshoe::{Error, ErrorCode, Open, Session};
 use std::os::fd::AsFd;
 
-use coldshoe_tests::{Daemon, Place, Raw, Segment, refused, request, three_lines};
+use coldshoe_tests::{Daemon, Place, Raw, Segment, refused, request, sensor, three_lines};
 
 use crate::{daemon, frame, module, open, streaming};
 
@@ -100,12 +100,12 @@ fn a_sensor_whose_shortest_exposure_fits_no_frame_is_refused() {
     let daemon = daemon();
     module(&daemon, "good", &[]);
     let mut session = Session::open(&open(&daemon, "good")).expect("a session");
-    let mut sensor = crate::sensor();
-    sensor.exposure_margin_lines = 100_000;
-    let error = session.configure(&sensor).expect_err("no frame is so long");
+    let mut deep = sensor();
+    deep.exposure_margin_lines = 100_000;
+    let error = session.configure(&deep).expect_err("no frame is so long");
     assert!(matches!(error, Error::Sensor(_)), "{error}");
     three_lines(&error, ["sensor", "does not fit", "driver"]);
-    session.configure(&crate::sensor()).expect("another one");
+    session.configure(&sensor()).expect("another one");
     session.close().expect("closed");
     daemon.assert_at_rest();
 }

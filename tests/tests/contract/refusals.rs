@@ -100,7 +100,7 @@ fn rows() -> Vec<Row> {
             Block(3, Class::Duplicate),
         ),
         Row {
-            capabilities: u64::MAX & !(1 << 5),
+            capabilities: !(1 << 5),
             ..row(
                 "a block that this hardware does not have",
                 r#"block(5,0,"\171\0\0\0\0\0\0\0",8)"#,
@@ -332,6 +332,53 @@ fn what_is_left_of_an_answer_is_what_was_allowed_and_a_dropped_block_keeps_its_c
     }
     assert_eq!(session.counters().refused_blocks, 3);
     assert_eq!(session.refusals().unknown(), 3);
+    session.close().expect("closed");
+    daemon.assert_at_rest();
+}
+
+#[test]
+fn what_an_application_sets_by_hand_comes_at_once_and_is_nobodys_violation() {
+    let daemon = daemon();
+    // It does as it is told.
+    let does = "want(COLDSHOE_IPA_WANT_EXPOSURE,in->controls.exposure_us)";
+    module(&daemon, "obeys", &[("IN_PROCESS", does)]);
+    let mut session = streaming(&open(&daemon, "obeys"));
+    for number in 1..=100 {
+        let mut bracketed = frame(number);
+        let exposure_us = if number % 2 == 0 { 1000.0 } else { 30_000.0 };
+        bracketed.controls.exposure_us = Some(exposure_us);
+        let ticket = session.submit(&bracketed, &[1; 64]);
+        let outcome = session.wait(ticket.expect("started"));
+        assert!(outcome.is_fresh(), "{outcome:?}");
+        let wanted = outcome.answer().expect("fresh").wanted;
+        assert_eq!(wanted.exposure_us, Some(exposure_us));
+    }
+    assert_eq!(session.counters().clamped_requests, 0);
+    assert_eq!(session.counters().faults, 0);
+    session.close().expect("closed");
+    daemon.assert_at_rest();
+}
+
+#[test]
+fn the_first_frame_duration_that_is_asked_for_is_granted_and_then_its_rate_counts() {
+    let daemon = daemon();
+    let does = "want(COLDSHOE_IPA_WANT_FRAME_DURATION,frame<3?33333:11e6)";
+    module(&daemon, "slow", &[("IN_PROCESS", does)]);
+    let mut session = Session::open(&open(&daemon, "slow")).expect("a session");
+    let sensor = coldshoe::Sensor {
+        max_frame_duration_us: 11e6,
+        ..coldshoe_tests::sensor()
+    };
+    session.configure(&sensor).expect("configured");
+    session.start().expect("started");
+    let mut granted = Vec::new();
+    for number in 1..=4 {
+        let ticket = session.submit(&frame(number), &[1; 64]);
+        let outcome = session.wait(ticket.expect("started"));
+        let wanted = outcome.answer().expect("fresh").wanted;
+        granted.push(wanted.frame_duration_us.expect("asked for"));
+    }
+    assert_eq!(granted, [33_333.0, 33_333.0, 266_664.0, 2_133_312.0]);
     session.close().expect("closed");
     daemon.assert_at_rest();
 }

@@ -18,8 +18,9 @@ use rustix::time::{ClockId, clock_gettime};
 const FRAMES: u64 = 30;
 const DEADLINE: Duration = Duration::from_millis(10);
 const STATS: [u8; 4096] = [0x5a; 4096];
-/// Statistics of slot 0: two lines, four headers, rounded up to a page, and the frame's context.
-const PAYLOAD: u64 = 4096;
+/// Statistics of slot 0: two lines, four headers, rounded up to a page, a page of counters,
+/// and the frame's context.
+const PAYLOAD: u64 = 8192;
 
 fn seconds(clock: ClockId) -> f64 {
     let now = clock_gettime(clock);

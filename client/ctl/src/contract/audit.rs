@@ -38,10 +38,18 @@ pub(super) fn recorded(options: &super::Audit) -> Result<Recorded, Error> {
     let tracing = daemon
         .trace(session, options.frames)
         .map_err(daemon::Error::from)?;
+    // Before anything is recorded: without a contract there is nothing to hold it against.
+    super::contract(options.format.as_ref().unwrap_or(&tracing.params_format))?;
     let mut bytes = Vec::new();
     File::from(tracing.pipe)
         .take(super::MAX_FILE)
         .read_to_end(&mut bytes)?;
+    // A daemon that ends does so in the middle of a buffer.
+    let whole = Trace::new(&bytes)
+        .map_while(Result::ok)
+        .map(|buffer| 4 + buffer.len())
+        .sum();
+    bytes.truncate(whole);
     match bytes.is_empty() {
         true => Err(Error::Silent(session)),
         false => Ok(Recorded {

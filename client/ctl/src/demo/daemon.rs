@@ -99,6 +99,8 @@ impl Daemon {
             .open(log_path(dir.path()))
             .map_err(DaemonError::Directory)?;
         let mut command = Command::new(program);
+        // What is set on this machine is for its own daemon.
+        command.arg("--no-config");
         command.arg("--runtime-dir").arg(dir.path());
         // The demo's own trust: it must not depend on what was recorded, nor leave a record behind.
         command.arg("--state-dir").arg(dir.path());
@@ -326,8 +328,12 @@ mod tests {
     #[test]
     fn a_program_that_ends_at_once_is_told_with_its_log() {
         let mut daemon = Daemon::start(Path::new("/bin/false"), &[], &[], &[]).unwrap();
+        let open = Open {
+            params_format: "coldshoe-soft".into(),
+            ..Open::default()
+        };
         let error = daemon
-            .open(Open::default(), &Interrupt::default())
+            .open(open, &Interrupt::default())
             .unwrap_err()
             .to_string();
         assert_eq!(error.lines().count(), 3, "{error}");

@@ -8,8 +8,8 @@ use coldshoe_camera::{DimensionsError, PictureError, SceneError};
 use coldshoe_isp::stats::StatsError;
 
 use super::daemon::DaemonError;
-use super::installation::InstallationError;
 use super::one_line;
+use crate::installation::InstallationError;
 
 /// Why a demo failed, told on three lines.
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,8 @@ const VERSION: u64 = 16;
 const LICENSE: u64 = 24;
 const FLAGS: u64 = 32;
 const FORMATS: u64 = 40;
+/// `sizeof(struct coldshoe_ipa_format)`.
+const FORMAT: u64 = 24;
 /// create, configure, start, process, stop, destroy.
 const VERBS: [u64; 6] = [48, 56, 64, 72, 80, 88];
 
@@ -87,7 +89,7 @@ fn formats(
     first: u64,
 ) -> Vec<(String, String)> {
     let pair = |n: u64| {
-        let at = first.checked_add(n * 16)?;
+        let at = first.checked_add(n * FORMAT)?;
         let part = |at: u64| text(image, *relocations.get(&at)?);
         Some((part(at)?, part(at.checked_add(8)?)?))
     };

@@ -20,7 +20,7 @@ static int32_t process(void *o, const struct coldshoe_ipa_frame_in *i,
 static int32_t stop(void *o) {{ (void)o; return 0; }}
 static void destroy(void *o) {{ (void)o; }}
 static const struct coldshoe_ipa_format formats[] = {{
-	{{ "coldshoe-stats-1", "coldshoe-soft" }}, {{ "acme-stats", "acme-params" }}, {{ 0, 0 }} }};
+	{{ "coldshoe-stats-1", "coldshoe-soft", 3 }}, {{ "acme-stats", "acme-params", 0 }}, {{ 0, 0, 0 }} }};
 static const struct coldshoe_ipa_module module = {{
 	.struct_size = sizeof(module), .abi_version = COLDSHOE_IPA_ABI_VERSION,
 	.name = "acme", .version = "1.2.3", .license = "proprietary", .flags = FLAGS,

@@ -115,8 +115,8 @@ void destroy(void *instance)
 }
 
 const coldshoe_ipa_format formats[] = {
-	{ "coldshoe-stats-1", "coldshoe-soft" },
-	{ nullptr, nullptr },
+	{ "coldshoe-stats-1", "coldshoe-soft", 1 << 1 },
+	{ nullptr, nullptr, 0 },
 };
 
 const struct coldshoe_ipa_module module = {

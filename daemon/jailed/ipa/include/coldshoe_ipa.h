@@ -250,7 +250,7 @@ struct coldshoe_ipa_module {
 	const char *version;
 	const char *license; /* SPDX expression, or "proprietary" */
 	uint64_t flags;      /* enum coldshoe_ipa_flag, or'ed */
-	const struct coldshoe_ipa_format *formats; /* ends with { NULL, NULL } */
+	const struct coldshoe_ipa_format *formats; /* ends with { NULL, NULL, 0 } */
 
 	/* Mandatory. */
 	int32_t (*create)(const struct coldshoe_ipa_init *init, void **instance);

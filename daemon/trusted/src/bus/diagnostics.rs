@@ -98,7 +98,7 @@ fn session(house: &House, view: &View) -> Value {
 fn faults(house: &House) -> Vec<Value> {
     let (mut faults, mut after) = (Vec::new(), 0);
     loop {
-        let some = house.context.history.faults(after);
+        let some = house.context.history.faults(after, |_| true);
         let Some(last) = some.last() else {
             return faults;
         };

@@ -312,7 +312,7 @@ impl Link {
             self.tell(&fault, left_out).await?;
         }
         loop {
-            let some = self.house.context.history.faults(self.last_fault);
+            let some = self.house.context.history.faults(self.last_fault, |_| true);
             let Some(last) = some.last() else {
                 return Ok(());
             };

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use coldshoe_control::Trouble;
-use coldshoe_control::client::{Confinement, ErrorCode, MAX_TRACED, SessionInfo, Statistics};
+use coldshoe_control::client::{Confinement, MAX_TRACED, SessionInfo, Statistics};
 use tokio::sync::{mpsc, oneshot};
 use zbus::message::Header;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant, fdo, interface};
@@ -15,6 +14,7 @@ use super::manager::dictionary;
 use super::names::module_path;
 use super::options::{self, Options};
 use super::{House, controls};
+use crate::guest::Guest;
 use crate::roster::View;
 use crate::session::{Command, Unmet, What};
 use crate::trace;
@@ -342,23 +342,14 @@ impl Session {
         }
         self.view()?;
         let roster = &self.house.context.roster;
-        let source = roster.source(self.id).ok_or_else(|| {
+        let source = roster.source(self.id, Guest::host()).ok_or_else(|| {
             Refusal::from(Own::WorkerFaulted(lines(
                 format!("session {} cannot be traced", self.id),
                 "it has no worker right now",
                 "try again when its State is 2",
             )))
         })?;
-        let permit = Arc::clone(&self.house.traces).try_acquire_owned();
-        let permit = permit.map_err(|_| {
-            Trouble::new(
-                ErrorCode::Limit,
-                format!("session {} cannot be traced", self.id),
-                format!("{} traces are open already", super::TRACES),
-                "close one of them",
-            )
-        })?;
-        let traced = trace::begin(Arc::clone(roster), self.id, source, frames, Some(permit));
+        let traced = trace::begin(Arc::clone(roster), self.id, source, frames);
         let traced =
             traced.map_err(|error| Refusal::from(fdo::Error::IOError(error.to_string())))?;
         Ok(traced.into())

@@ -68,6 +68,7 @@ impl Session {
         let module = self.brief.module.name.as_str();
         let whose = Whose {
             session: self.id,
+            owner: self.owner.uid,
             camera: &self.brief.request.camera,
             module,
             generation,
@@ -125,7 +126,7 @@ impl Session {
                 self.brief = Arc::new(brief);
                 self.stands_in = true;
                 self.states.forget();
-                self.supervision = Supervision::new(self.context.config.patience);
+                self.supervision = Supervision::new(self.brief.terms.patience);
                 self.make_successor(Duration::ZERO);
             }
             (Verdict::Quarantine, _) => {
@@ -135,7 +136,7 @@ impl Session {
                         .send(Reply::trouble(serial, fault.trouble));
                 }
                 self.successor = Successor::None;
-                self.releases.mark_unchanged();
+                self.releases = self.context.history.releases();
                 self.state = State::Quarantined;
             }
             (Verdict::Replace(pause), _) => match self.successor.take_ready() {
@@ -163,10 +164,20 @@ impl Session {
         if self.stands_in {
             return None;
         }
-        let name = stand_in(&self.context, &self.brief.request)?;
+        let name = stand_in(&self.context, &self.brief.terms, &self.brief.request)?;
         let request = self.brief.request.clone();
         let memory = Arc::clone(&self.brief.memory);
-        let found = Brief::find(self.id, &self.context, request, &name, memory, &self.permit).await;
+        let (terms, permit) = (&self.brief.terms, &self.permit);
+        let found = Brief::find(
+            self.id,
+            &self.context,
+            request,
+            &name,
+            memory,
+            terms,
+            permit,
+        )
+        .await;
         found
             .inspect_err(|trouble| tracing::error!(session = self.id, "no stand-in: {trouble}"))
             .ok()
@@ -226,7 +237,7 @@ impl Session {
 
     /// Another standby, later the more of them were lost.
     pub(super) fn next_standby(&mut self) {
-        let patience = self.context.config.patience;
+        let patience = self.brief.terms.patience;
         let pause = patience.first_pause * (1 << self.lost_standbys.min(10));
         self.lost_standbys = self.lost_standbys.saturating_add(1);
         if self.wants_standby() {
@@ -283,10 +294,12 @@ impl Session {
                 };
                 let reply = match reply {
                     Ok(reply) => reply,
-                    // One that its pipeline never hears of is of no use.
+                    // One that its pipeline never hears of is of no use. That is not its module's doing.
                     Err(trouble) => {
+                        tracing::error!(session = self.id, "{trouble}");
                         live.end().await;
-                        return self.failed_again(Fault::untold(trouble)).await;
+                        let pause = self.brief.terms.patience.longest_pause;
+                        return self.make_successor(pause);
                     }
                 };
                 resumed = self.resuming.take().is_some();

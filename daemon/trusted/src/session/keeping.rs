@@ -68,6 +68,7 @@ impl Session {
             software: self.owner.software.clone(),
             began_us: self.began_us,
             controls: self.steering.ever.then_some(self.steering.controls),
+            quarantined: matches!(self.state, State::Quarantined),
         }
     }
 

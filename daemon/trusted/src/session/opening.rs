@@ -26,21 +26,22 @@ pub(super) async fn prepare(
     permit: &Permit,
 ) -> Result<Prepared, Trouble> {
     context.jailer.admit()?;
-    context.contracts.of(&request.params_format)?;
+    let terms = context.terms.get();
+    terms.contracts.of(&request.params_format)?;
     let resume = request.resume.take();
     let last_replies = resume.is_some().then(|| fds.pop()).flatten();
     let memory = Arc::new(Memory::new(&request, fds)?);
     let asked = request.module.clone();
     let (name, stands_in) = match context.history.admit(&asked) {
         Ok(()) => (asked, false),
-        Err(trouble) => (stand_in(context, &request).ok_or(trouble)?, true),
+        Err(trouble) => (stand_in(context, &terms, &request).ok_or(trouble)?, true),
     };
     // What another module saved is of no use, and neither is what cannot be read.
     let custody = last_replies
         .filter(|_| !stands_in)
         .and_then(|fd| coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok());
     let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
-    let brief = Brief::find(id, context, request, &name, memory, permit).await?;
+    let brief = Brief::find(id, context, request, &name, memory, &terms, permit).await?;
     let (stage, generation) = match resume {
         None => (Stage::Opened, 0),
         Some(resume) => {
@@ -62,8 +63,8 @@ pub(super) async fn prepare(
 }
 
 /// The module that takes over from the one that a session was opened with, if there is one that may.
-pub(super) fn stand_in(context: &Context, request: &OpenSession) -> Option<String> {
-    let name = context.config.fallback_for(&request.camera)?;
+pub(super) fn stand_in(context: &Context, terms: &Terms, request: &OpenSession) -> Option<String> {
+    let name = terms.fallback_for(&request.camera)?;
     let other = name != request.module && context.history.admit(name).is_ok();
     other.then(|| name.to_owned())
 }
@@ -96,6 +97,7 @@ impl Session {
             module: brief.request.module.clone(),
             camera: brief.request.camera.clone(),
             state: SessionState::Loading.into(),
+            owner: owner.uid,
             ..SessionInfo::default()
         };
         Self {
@@ -110,7 +112,7 @@ impl Session {
                 began_us,
             }),
             releases: context.history.releases(),
-            supervision: Supervision::new(context.config.patience),
+            supervision: Supervision::new(brief.terms.patience),
             context,
             client,
             comers,
@@ -195,6 +197,10 @@ impl Session {
                 if session.wants_standby() {
                     session.make_successor(Duration::ZERO);
                 }
+            }
+            None if kept.quarantined => {
+                tracing::info!(session = session.id, "session adopted in quarantine");
+                session.state = State::Quarantined;
             }
             None => {
                 tracing::info!(session = session.id, "session adopted without a worker");

@@ -34,6 +34,7 @@ impl Victim {
         fs::copy(built("coldshoe-worker"), &worker).expect("a copy of the worker");
         let daemon = Command::new(built("coldshoed"))
             .env_clear()
+            .arg("--no-config")
             .arg("--runtime-dir")
             .arg(dir.path().join("runtime"))
             .arg("--state-dir")

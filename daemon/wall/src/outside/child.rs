@@ -48,7 +48,7 @@ impl fmt::Display for Exit {
             Exit::Signaled { signal, .. } => match signal {
                 libc::SIGSYS => write!(
                     f,
-                    "killed by its system call filter (SIGSYS): it made a call in another \
+                    "was killed by its system call filter (SIGSYS): it made a call in another \
                      architecture's way"
                 ),
                 libc::SIGSEGV => write!(f, "crashed (SIGSEGV)"),
@@ -56,8 +56,8 @@ impl fmt::Display for Exit {
                 libc::SIGILL => write!(f, "crashed (SIGILL)"),
                 libc::SIGFPE => write!(f, "crashed (SIGFPE)"),
                 libc::SIGABRT => write!(f, "aborted (SIGABRT)"),
-                libc::SIGKILL => write!(f, "killed (SIGKILL)"),
-                other => write!(f, "killed by signal {other}"),
+                libc::SIGKILL => write!(f, "was killed (SIGKILL)"),
+                other => write!(f, "was killed by signal {other}"),
             },
         }
     }

@@ -259,7 +259,7 @@ fn ends() {
     worker.ready();
     worker.child.kill().unwrap();
     let exit = worker.end().exit;
-    assert_eq!(exit.to_string(), "killed (SIGKILL)");
+    assert_eq!(exit.to_string(), "was killed (SIGKILL)");
     assert!(!exit.is_violation());
 }
 

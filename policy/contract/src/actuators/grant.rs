@@ -76,7 +76,8 @@ pub enum Judged {
     Kept,
     /// Granted as it was.
     Granted,
-    /// Something else is granted; the last reason that changed it.
+    /// Something else is granted: because of a rate, if that had a part in it, else the last reason that
+    /// changed it.
     Clamped(Clamp),
     /// It is no quantity: what was granted last stays.
     Refused(Unfit),
@@ -149,6 +150,8 @@ pub struct Actuators {
     frame: u64,
     exposure: Schedule,
     frame_duration: Schedule,
+    /// Whether the frame duration is known: nobody has asked for one, and none was stated, else.
+    framed: bool,
     analogue_gain: f64,
     digital_gain: f64,
     lens: Option<f64>,
@@ -157,7 +160,8 @@ pub struct Actuators {
 
 impl Actuators {
     /// Those of a sensor that is in `state`; what of it is no quantity, or out of the sensor's limits,
-    /// is taken for the nearest that is, and what is not stated for the least.
+    /// is taken for the nearest that is, and what is not stated for the least. A frame duration that is
+    /// not stated is whatever exposures need: the first one that is asked for is held against no rate.
     #[must_use]
     pub fn new(limits: Limits, rates: Rates, state: Wanted) -> Self {
         let sensor = limits.sensor();
@@ -171,13 +175,17 @@ impl Actuators {
         let exposure = at(state.exposure_us, times(sensor.exposure));
         let (_, longest) = times(sensor.frame_duration);
         let exposure = exposure.min(longest - margin);
-        let frame = at(state.frame_duration_us, times(sensor.frame_duration));
+        let frame = match state.frame_duration_us {
+            None => longest,
+            stated => at(stated, times(sensor.frame_duration)),
+        };
         Self {
             limits,
             rates,
             frame: 0,
             exposure: Schedule::new(exposure),
             frame_duration: Schedule::new(frame.max(exposure + margin)),
+            framed: state.frame_duration_us.is_some(),
             analogue_gain: at(state.analogue_gain, gains(sensor.analogue_gain)),
             digital_gain: at(state.digital_gain, gains(sensor.digital_gain)),
             lens: sensor
@@ -208,22 +216,31 @@ impl Actuators {
     /// frame duration that is wanted, and a frame duration to an exposure that is on its way or cannot
     /// fall faster.
     pub fn grant(&mut self, frame: u64, wanted: &Wanted) -> Granted {
+        self.grant_by_hand(frame, wanted, &Wanted::default())
+    }
+
+    /// The same, where an application sets some of it `by_hand`: a request that follows it, to a tenth,
+    /// is held against no rate. It may be for another exposure with each frame.
+    pub fn grant_by_hand(&mut self, frame: u64, wanted: &Wanted, by_hand: &Wanted) -> Granted {
         self.frame = self.frame.max(frame);
         let sensor = *self.limits.sensor();
         let rates = self.rates;
-        let (exposure, frame_duration, times) = self.times(wanted);
-        let gain = |wanted, last: f64, (least, most): (Gain, Gain), factor| {
+        let (exposure, frame_duration, times) = self.times(wanted, by_hand);
+        let gain = |wanted, by_hand, last: f64, (least, most): (Gain, Gain), factor| {
             let range = (least.get(), most.get());
+            let factor = unless(follows(wanted, by_hand), factor);
             Asked::new(wanted, last).sensor(range).factor(last, factor)
         };
         let analogue = gain(
             wanted.analogue_gain,
+            by_hand.analogue_gain,
             self.analogue_gain,
             sensor.analogue_gain,
             rates.analogue_gain_factor,
         );
         let digital = gain(
             wanted.digital_gain,
+            by_hand.digital_gain,
             self.digital_gain,
             sensor.digital_gain,
             rates.digital_gain_factor,
@@ -231,7 +248,13 @@ impl Actuators {
         let lens = match (sensor.lens, self.lens) {
             (Some((least, most)), Some(last)) => Asked::new(wanted.lens_position, last)
                 .sensor((least.get(), most.get()))
-                .step(last, rates.lens_dioptres),
+                .step(
+                    last,
+                    unless(
+                        follows(wanted.lens_position, by_hand.lens_position),
+                        rates.lens_dioptres,
+                    ),
+                ),
             _ => Asked {
                 value: 0.0,
                 judged: wanted
@@ -264,7 +287,7 @@ impl Actuators {
     }
 
     /// Exposure and frame duration, and what became of the requests for them.
-    fn times(&mut self, wanted: &Wanted) -> (f64, f64, [Judged; 2]) {
+    fn times(&mut self, wanted: &Wanted, by_hand: &Wanted) -> (f64, f64, [Judged; 2]) {
         let sensor = *self.limits.sensor();
         let (rates, margin, now) = (self.rates, self.limits.margin(), self.frame);
         self.exposure.forget_before(now);
@@ -274,9 +297,10 @@ impl Actuators {
 
         let (least, most) = (sensor.exposure.0.get(), sensor.exposure.1.get());
         let last = self.exposure.last();
+        let free = follows(wanted.exposure_us, by_hand.exposure_us);
         let exposure = Asked::new(wanted.exposure_us, last)
             .sensor((least, most))
-            .factor(last, rates.exposure_factor);
+            .factor(last, unless(free, rates.exposure_factor));
         // As short as it could be by then.
         let shortest = (last / rates.exposure_factor).max(least).min(last);
         // Exposures that are in force before this one is.
@@ -288,7 +312,7 @@ impl Actuators {
         // What nobody asks for stays, and exposure has to fit.
         let duration = Asked::new(wanted.frame_duration_us, last)
             .sensor((least, most))
-            .factor(last, rates.frame_duration_factor)
+            .factor(last, unless(!self.framed, rates.frame_duration_factor))
             .at_least(longest_exposure + margin);
 
         // Frames that are in force before this duration is.
@@ -296,11 +320,24 @@ impl Actuators {
         let room = earlier.fold(duration.value, f64::min) - margin;
         let exposure = exposure.at_most(room);
 
+        self.framed |= matches!(duration.judged, Judged::Granted | Judged::Clamped(_))
+            && wanted.frame_duration_us.is_some();
         self.exposure.set(exposed_from, exposure.value);
         self.frame_duration.set(framed_from, duration.value);
         let judged = [exposure.judged, duration.judged];
         (exposure.value, duration.value, judged)
     }
+}
+
+/// Whether a request is for what was set by hand.
+fn follows(wanted: Option<f64>, by_hand: Option<f64>) -> bool {
+    let pair = wanted.zip(by_hand);
+    pair.is_some_and(|(wanted, by_hand)| (wanted - by_hand).abs() <= by_hand / 10.0)
+}
+
+/// No bound where something is free.
+const fn unless(free: bool, bound: f64) -> f64 {
+    if free { f64::INFINITY } else { bound }
 }
 
 impl Requests {
@@ -346,7 +383,12 @@ impl Asked {
         let value = self.value.max(least).min(most);
         if value != self.value {
             self.value = value;
-            if !matches!(self.judged, Judged::Refused(_)) {
+            // What breaks the contract stays that, whatever else it runs into.
+            let stays = matches!(
+                self.judged,
+                Judged::Refused(_) | Judged::Clamped(Clamp::Rate)
+            );
+            if !stays {
                 self.judged = Judged::Clamped(why);
             }
         }

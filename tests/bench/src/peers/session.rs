@@ -114,6 +114,7 @@ impl Contestant for Session {
         fs::write(contracts.join("bench.toml"), CONTRACT)?;
         let mut daemon = Command::new(beside("coldshoed")?);
         daemon
+            .arg("--no-config")
             .arg("--runtime-dir")
             .arg(dir.path())
             .arg("--state-dir")

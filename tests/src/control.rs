@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::process::run_delay;
-
 const NAP: Duration = Duration::from_millis(1);
 /// What is noted: a frame that has so much less time is late.
 const LONG: Duration = Duration::from_millis(10);
 
 /// A nap that took long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
+pub struct Held {
     from: Instant,
     to: Instant,
     /// Of that, ready to run while others ran.
-    pub(crate) kept: Duration,
+    pub kept: Duration,
 }
 
 /// They nap until they are asked.
-pub(crate) struct Control {
+#[derive(Debug)]
+pub struct Control {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Vec<Held>>>,
 }
 
 impl Control {
-    pub(crate) fn start() -> Self {
+    /// Lets them nap.
+    pub fn start() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let allowed = sched_getaffinity(None).expect("our own");
         let processors = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
@@ -43,7 +43,8 @@ impl Control {
         Self { stop, threads }
     }
 
-    pub(crate) fn stop(self) -> Vec<Held> {
+    /// Ends it: the naps that took long.
+    pub fn stop(self) -> Vec<Held> {
         self.stop.store(true, Ordering::Relaxed);
         let joined = self.threads.into_iter().map(JoinHandle::join);
         joined
@@ -68,12 +69,29 @@ fn nap(processor: usize, stop: &AtomicBool) -> Vec<Held> {
     held
 }
 
+/// For how long this thread was ready to run and others ran; zero where the kernel does not count.
+pub fn run_delay() -> Duration {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = counted.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Whether something would have taken less than `limit` without as long as the machine held up a
+/// thread that only naps, meanwhile.
+pub fn is_in_time(held: &[Held], begun: Instant, over: Instant, limit: Duration) -> bool {
+    let meanwhile = held.iter().filter(|held| held.overlaps(begun, over));
+    let longest = meanwhile.map(Held::took).max().unwrap_or_default();
+    (over - begun).saturating_sub(longest) < limit
+}
+
 impl Held {
-    pub(crate) fn took(&self) -> Duration {
+    /// How long it took.
+    pub fn took(&self) -> Duration {
         self.to - self.from
     }
 
-    pub(crate) fn overlaps(&self, from: Instant, to: Instant) -> bool {
+    /// Whether any of it was between two moments.
+    pub fn overlaps(&self, from: Instant, to: Instant) -> bool {
         self.from < to && from < self.to
     }
 }

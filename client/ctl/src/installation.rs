@@ -26,7 +26,7 @@ pub(crate) enum InstallationError {
 
 /// The daemon of the installation that this program belongs to, `PREFIX/libexec/coldshoe/coldshoed`
 /// for `PREFIX/bin/coldshoectl`; else the one beside it, as cargo builds them.
-pub(super) fn daemon() -> Result<PathBuf, InstallationError> {
+pub(crate) fn daemon() -> Result<PathBuf, InstallationError> {
     let program = std::env::current_exe().map_err(InstallationError::NoSelf)?;
     let dir = program.parent().unwrap_or(Path::new("/"));
     let prefix = dir.parent().unwrap_or(dir);
