@@ -59,6 +59,9 @@ pub(crate) fn begin(
     Ok(out_of)
 }
 
+/// An answer that may be half of the next one.
+struct Torn;
+
 struct Tracer {
     roster: Arc<Roster>,
     session: u64,
@@ -97,15 +100,16 @@ impl Tracer {
             while ahead > 0 && left > 0 {
                 match self.read(self.next) {
                     // Longer than a trace can hold: no contract allows it.
-                    Some(len) if len > MAX_DUMPED => left -= 1,
-                    Some(len) if len > 0 => {
+                    Some(Ok(len)) if len > MAX_DUMPED => left -= 1,
+                    Some(Ok(len)) if len > 0 => {
                         if self.write(len).await.is_err() {
                             return;
                         }
                         left -= 1;
                     }
                     // It has none, and the last ones stay.
-                    Some(_) => left -= 1,
+                    Some(Ok(_)) => left -= 1,
+                    Some(Err(Torn)) => {}
                     // It may still come, as long as its slot is its own and its worker lives.
                     None if on_duty => break,
                     None => {}
@@ -126,7 +130,7 @@ impl Tracer {
     }
 
     /// The length of a frame's parameters, which are in private memory then.
-    fn read(&mut self, seq: u32) -> Option<usize> {
+    fn read(&mut self, seq: u32) -> Option<Result<usize, Torn>> {
         let seq = u64::from(seq);
         if !self.replies.is_done(seq) {
             return None;
@@ -134,12 +138,12 @@ impl Tracer {
         let reply = self.replies.take(seq, &mut self.params)?;
         // If the slot has been given away its worker may have been writing the next answer: what is
         // torn would be held against it.
-        let same = self.nudge.newest().seq.wrapping_sub(seq as u32) < self.slots;
+        if self.nudge.newest().seq.wrapping_sub(seq as u32) >= self.slots {
+            return Some(Err(Torn));
+        }
         // What breaks the frame protocol, and what comes with an error, the pipeline does not look at.
-        let good = reply
-            .ok()
-            .filter(|reply| same && reply.status == Status::Done);
-        Some(good.map_or(0, |reply| reply.params_len))
+        let good = reply.ok().filter(|reply| reply.status == Status::Done);
+        Some(Ok(good.map_or(0, |reply| reply.params_len)))
     }
 
     async fn write(&mut self, len: usize) -> io::Result<()> {
