@@ -127,6 +127,12 @@ install: install-capi install-units
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/
 	install -m 644 daemon/jailed/ipa/include/coldshoe_ipa.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 README.md SECURITY.md $(DESTDIR)$(PREFIX)/share/doc/coldshoe/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(TARGET)/$(BUILD)/coldshoectl man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(TARGET)/$(BUILD)/coldshoectl completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coldshoectl
+	$(TARGET)/$(BUILD)/coldshoectl completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coldshoectl.fish
 
 # Units, and what else the system reads of a service.
 install-units:
@@ -156,12 +162,6 @@ install-units:
 		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/dbus-1/interfaces/$$(basename $$file); done
 	set -e; for file in $(wildcard policy/polkit/*.policy); do \
 		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/polkit-1/actions/$$(basename $$file); done
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	$(TARGET)/$(BUILD)/coldshoectl man $(DESTDIR)$(PREFIX)/share/man/man1
-	$(TARGET)/$(BUILD)/coldshoectl completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/coldshoectl
-	$(TARGET)/$(BUILD)/coldshoectl completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_coldshoectl
-	$(TARGET)/$(BUILD)/coldshoectl completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coldshoectl.fish
 
 # Debian packages of what make build built, in target/packages.
 TRIPLET := $(shell cc -dumpmachine 2>/dev/null)
