@@ -57,6 +57,14 @@ impl AtomicU32 {
         self.0.store(value.into(), order);
     }
 
+    /// A read-modify-write is a store as well. No model counts so far that the high half would change.
+    pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        if order == SeqCst {
+            STORED.with(|stored| stored.set(true));
+        }
+        self.0.value.fetch_add(value.into(), order) as u32
+    }
+
     pub(crate) fn queue(&self) -> Rc<Queue> {
         Rc::clone(self.0.futex.get_or_init(Rc::default))
     }
