@@ -11,7 +11,7 @@
 //! bytes that are copied before anybody looks at them.
 //!
 //! The daemon is in neither path. It rings the doorbell of a worker that is to look at its control
-//! socket ([`Nudge`]), sets the one word of the return segment that sends the pipeline to its own, and
+//! socket ([`Nudge`]), counts in the one word of the return segment that sends the pipeline to its own, and
 //! copies out what a worker has saved ([`Custody`]). What a pipeline counts is there for it to read
 //! ([`Ledger`]).
 //!

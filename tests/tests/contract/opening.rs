@@ -7,7 +7,7 @@ use coldshoe_tests::{Daemon, Place, Raw, Segment, refused, request, sensor, thre
 
 use crate::{daemon, frame, module, open, streaming};
 
-/// A format of our own: the gains of coldshoe's, under another name.
+/// A format of our own: rkisp1 under another name.
 fn mine() -> String {
     let (_, text) = coldshoe::Contract::BUILTIN[0];
     text.replacen("format = \"rkisp1\"", "format = \"mine\"", 1)
