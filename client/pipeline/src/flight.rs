@@ -1,8 +1,7 @@
 //! Frames in flight: private state, never read back from shared memory.
 
+use coldshoe_contract::Wanted;
 use coldshoe_frame::{Geometry, MAX_SLOTS};
-
-use crate::guard::ByHand;
 
 /// A frame that has been published.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +15,7 @@ pub(crate) struct InFlight {
     /// When it was published.
     pub(crate) begun_ns: u64,
     /// What the application sets by hand with it.
-    pub(crate) by_hand: ByHand,
+    pub(crate) by_hand: Wanted,
 }
 
 /// Whom a frame was given to. Two workers that fail with it are enough: it may be what they fail at.
@@ -80,7 +79,7 @@ impl Flight {
         deadline_ns: u64,
         given: Given,
         begun_ns: u64,
-        by_hand: ByHand,
+        by_hand: Wanted,
     ) -> InFlight {
         let flying = InFlight {
             begun_ns,
@@ -220,12 +219,12 @@ mod tests {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
             assert!(flight.claim(0).is_some());
-            flight.published(frame, 100, Given::Once, 0, ByHand::default());
+            flight.published(frame, 100, Given::Once, 0, Wanted::default());
         }
         assert_eq!(flight.claim(99), None);
         let (seq, held) = flight.claim(100).unwrap();
         assert!(seq == 3 && matches!(held, Slot::Flying(InFlight { seq: 1, .. })));
-        flight.published(2, 200, Given::Once, 0, ByHand::default());
+        flight.published(2, 200, Given::Once, 0, Wanted::default());
         assert_eq!(flight.land(1), None);
         assert_eq!(flight.land(3).unwrap().frame, 2);
         assert_eq!(flight.land(3), None);
@@ -237,7 +236,7 @@ mod tests {
     fn what_was_told_is_told_once_and_its_deadline_comes_all_the_same() {
         let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, 100 + frame, Given::Once, 0, ByHand::default());
+            flight.published(frame, 100 + frame, Given::Once, 0, Wanted::default());
         }
         let of = |seq| move |flying: &InFlight| flying.seq == seq;
         assert!(
@@ -255,7 +254,7 @@ mod tests {
         assert_eq!(flight.next_deadline(101), None);
         flight.land(1).unwrap();
         for frame in 2..5 {
-            flight.published(frame, 200, Given::Once, 0, ByHand::default());
+            flight.published(frame, 200, Given::Once, 0, Wanted::default());
         }
         assert!(
             flight.tell(of(5)),
@@ -267,7 +266,7 @@ mod tests {
     fn renewed_frames_keep_their_ticket_and_their_slot_and_the_next_one_comes_after_them() {
         let mut flight = Flight::new(&Geometry::new(4, 1, 1).unwrap());
         for frame in 0..3 {
-            flight.published(frame, 100 + frame, Given::Once, 0, ByHand::default());
+            flight.published(frame, 100 + frame, Given::Once, 0, Wanted::default());
         }
         flight.give_up(2);
         let mut renewed = Vec::new();
@@ -281,7 +280,7 @@ mod tests {
         assert_eq!(flight.flying(1).unwrap().seq, 1);
         let (next, _) = flight.claim(101).unwrap();
         assert_eq!((next, flight.newest()), (8, 7));
-        flight.published(3, 200, Given::Once, 0, ByHand::default());
+        flight.published(3, 200, Given::Once, 0, Wanted::default());
         renewed.clear();
         assert!(flight.renew(101, |old, new| renewed.push((old, new))));
         assert_eq!(renewed, [(8, 12)], "no frame is given to a third worker");
@@ -296,7 +295,7 @@ mod tests {
     fn what_was_given_up_is_free_and_remembered() {
         let mut flight = Flight::new(&Geometry::new(2, 1, 1).unwrap());
         for frame in 0..2 {
-            flight.published(frame, u64::MAX, Given::Once, 0, ByHand::default());
+            flight.published(frame, u64::MAX, Given::Once, 0, Wanted::default());
         }
         assert_eq!(flight.give_up_all(), 2);
         assert_eq!(flight.give_up_all(), 0);

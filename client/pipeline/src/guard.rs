@@ -27,20 +27,12 @@ pub(crate) struct Guard {
 }
 
 /// What an application sets by hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct ByHand {
-    exposure_us: Option<f64>,
-    analogue_gain: Option<f64>,
-    lens_position: Option<f64>,
-}
-
-impl From<&Controls> for ByHand {
-    fn from(controls: &Controls) -> Self {
-        Self {
-            exposure_us: controls.exposure_us,
-            analogue_gain: controls.analogue_gain,
-            lens_position: controls.lens_position,
-        }
+pub(crate) fn by_hand(controls: &Controls) -> coldshoe_contract::Wanted {
+    coldshoe_contract::Wanted {
+        exposure_us: controls.exposure_us,
+        analogue_gain: controls.analogue_gain,
+        lens_position: controls.lens_position,
+        ..coldshoe_contract::Wanted::default()
     }
 }
 
@@ -144,7 +136,12 @@ impl Guard {
     }
 
     /// Judges requests to sensor and lens; what the application asked for by hand may come at once.
-    pub(crate) fn grant(&mut self, frame: u64, wanted: &Wanted, by_hand: &ByHand) -> Grant {
+    pub(crate) fn grant(
+        &mut self,
+        frame: u64,
+        wanted: &Wanted,
+        by_hand: &coldshoe_contract::Wanted,
+    ) -> Grant {
         let wanted = coldshoe_contract::Wanted {
             exposure_us: wanted.exposure_us,
             analogue_gain: wanted.analogue_gain,
@@ -152,14 +149,8 @@ impl Guard {
             lens_position: wanted.lens_position,
             frame_duration_us: wanted.frame_duration_us,
         };
-        let by_hand = coldshoe_contract::Wanted {
-            exposure_us: by_hand.exposure_us,
-            analogue_gain: by_hand.analogue_gain,
-            lens_position: by_hand.lens_position,
-            ..coldshoe_contract::Wanted::default()
-        };
         let granted = match (&mut self.actuators, self.limits) {
-            (Some(actuators), _) => actuators.grant_by_hand(frame, &wanted, &by_hand),
+            (Some(actuators), _) => actuators.grant_by_hand(frame, &wanted, by_hand),
             // Before the first frame nothing is in force that it could change too fast from.
             (None, Some(limits)) => {
                 let nowhere = coldshoe_contract::Wanted::default();

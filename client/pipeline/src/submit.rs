@@ -5,6 +5,7 @@ use coldshoe_frame::{
 };
 
 use crate::flight::{Given, InFlight, Slot};
+use crate::guard::by_hand;
 use crate::takeover::Duty;
 use crate::{Moment, Session, SubmitError, WhySkipped};
 
@@ -164,7 +165,7 @@ impl Session {
         if kind == FrameKind::Process {
             self.guard.applied(&frame.applied);
         }
-        let by_hand = (&context.controls).into();
+        let by_hand = by_hand(&context.controls);
         let given = match self.duty {
             Duty::Working => Given::Once,
             Duty::Awaited | Duty::Over => Given::NotYet,
