@@ -109,6 +109,7 @@ fn a_frame_in_flight_when_the_connection_breaks_is_held_and_the_client_told() {
         .submit(&frame(1, Duration::from_millis(100)), &[0; 64])
         .expect("a slot");
     daemon.kill();
+    assert!(ends(session.worker_pidfd()));
     assert!(session.fault().is_some());
     assert!(!session.wait(ticket).is_fresh());
 }
