@@ -77,11 +77,11 @@ pub fn run_delay() -> Duration {
 }
 
 /// Whether something would have taken less than `limit` without as long as the machine held up a
-/// thread that only naps, meanwhile.
+/// thread that only naps, meanwhile. What others kept a processor for is not the machine's doing:
+/// they may be ours.
 pub fn is_in_time(held: &[Held], begun: Instant, over: Instant, limit: Duration) -> bool {
-    let meanwhile = held.iter().filter(|held| held.overlaps(begun, over));
-    let longest = meanwhile.map(Held::took).max().unwrap_or_default();
-    (over - begun).saturating_sub(longest) < limit
+    let longest = held.iter().map(|held| held.between(begun, over)).max();
+    (over - begun).saturating_sub(longest.unwrap_or_default()) < limit
 }
 
 impl Held {
@@ -90,8 +90,43 @@ impl Held {
         self.to - self.from
     }
 
+    /// How much of it the machine held it up between two moments, at least.
+    fn between(&self, from: Instant, to: Instant) -> Duration {
+        let common = self
+            .to
+            .min(to)
+            .saturating_duration_since(self.from.max(from));
+        common.saturating_sub(self.kept)
+    }
+
     /// Whether any of it was between two moments.
     pub fn overlaps(&self, from: Instant, to: Instant) -> bool {
         self.from < to && from < self.to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A nap of `nap` ms from 10 ms on, of which others ran `kept`, beside a frame from 0 ms to 30.
+    fn in_time(nap: u64, kept: u64, limit: u64) -> bool {
+        let (begun, ms) = (Instant::now(), Duration::from_millis);
+        let held = Held {
+            from: begun + ms(10),
+            to: begun + ms(10 + nap),
+            kept: ms(kept),
+        };
+        is_in_time(&[held], begun, begun + ms(30), ms(limit))
+    }
+
+    #[test]
+    fn only_what_the_machine_took_out_of_the_frame_is_taken_off() {
+        assert!(!in_time(0, 0, 30));
+        assert!(in_time(12, 0, 20));
+        assert!(!in_time(12, 3, 20), "others ran");
+        assert!(!in_time(100, 0, 10), "after the frame nothing counts");
+        assert!(in_time(100, 0, 11));
+        assert!(!in_time(100, 5, 11));
     }
 }

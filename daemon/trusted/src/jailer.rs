@@ -11,6 +11,7 @@ use coldshoe_jail::{Arch, Feature, Grade, Profile, Wake};
 use coldshoe_wall::Namespace;
 use coldshoe_wall::outside::{Features, Spawner, User, worker_user};
 
+use crate::courtesy::Courtesy;
 use crate::gate::Rules;
 use crate::processors::Processors;
 use crate::server::ServeError;
@@ -44,6 +45,7 @@ pub(crate) struct Jailer {
     /// Whether sessions may have a second worker ready.
     pub(crate) standby: bool,
     pub(crate) processors: Processors,
+    pub(crate) courtesy: Courtesy,
 }
 
 /// What this kernel has not, of what the profile asks for.
@@ -110,6 +112,7 @@ impl Jailer {
             wake: profile.wake(),
             standby: profile.standby(),
             processors,
+            courtesy: Courtesy::of_this_process(),
         })
     }
 

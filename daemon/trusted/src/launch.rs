@@ -60,16 +60,23 @@ pub(crate) struct Spare {
     pub(crate) log: OwnedFd,
 }
 
+/// Where a worker is put before it does anything, so that what comes of it is there, too.
+pub(crate) struct Place<'a> {
+    pub(crate) cgroup: Option<Cgroup>,
+    /// Its own, if it has one.
+    pub(crate) processor: Option<&'a Lease>,
+    /// At a lower priority until its module is loaded: another one works.
+    pub(crate) beside: bool,
+}
+
 /// Starts a worker for `assignment` with the descriptors `fds`, and waits until its module is
-/// loaded. The first process is put into `cgroup`, and on its own `processor`, before it does
-/// anything, so that what comes of it is there, too.
+/// loaded.
 pub(crate) async fn launch(
     jailer: &Jailer,
     module: &str,
     assignment: Assignment,
     fds: &[BorrowedFd<'_>],
-    cgroup: Option<Cgroup>,
-    processor: Option<&Lease>,
+    place: Place<'_>,
 ) -> Result<Launched, Refusal> {
     let limit = jailer.timeouts.load;
     let deadline = Instant::now() + limit;
@@ -85,10 +92,14 @@ pub(crate) async fn launch(
     };
     let mut nascent =
         Nascent::new(jailer.spawner.clone(), first, ours).map_err(|why| unable(&why))?;
-    nascent.put_into(cgroup, module);
-    if let (Some(own), Some(first)) = (processor, &nascent.first) {
-        own.place(first.pid())
-            .map_err(|why| unable(&format!("it was not put on its {own}: {why}")))?;
+    nascent.put_into(place.cgroup, module);
+    let mut lowered = false;
+    if let Some(first) = &nascent.first {
+        if let Some(own) = place.processor {
+            own.place(first.pid())
+                .map_err(|why| unable(&format!("it was not put on its {own}: {why}")))?;
+        }
+        lowered = place.beside && jailer.courtesy.lower(first.pid());
     }
     let launching = Launching {
         jailer,
@@ -97,10 +108,15 @@ pub(crate) async fn launch(
         bell,
         log,
     };
-    match timeout_at(deadline, launching.go(assignment, fds)).await {
-        Ok(launched) => launched,
-        Err(_) => Err(Refusal::Fault(Fault::late(module, DOING, limit))),
+    let launched = match timeout_at(deadline, launching.go(assignment, fds)).await {
+        Ok(launched) => launched?,
+        Err(_) => return Err(Refusal::Fault(Fault::late(module, DOING, limit))),
+    };
+    if lowered {
+        let raised = jailer.courtesy.raise(launched.child.pid());
+        raised.map_err(|why| unable(&format!("its priority was not raised again: {why}")))?;
     }
+    Ok(launched)
 }
 
 /// The second stage as it was seen.

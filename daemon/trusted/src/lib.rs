@@ -31,6 +31,7 @@ mod channel;
 mod config;
 mod connection;
 mod contracts;
+mod courtesy;
 mod door;
 mod elf;
 mod fault;

@@ -51,11 +51,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Starts a worker, has its module loaded, and looks at its jail.
+    /// Starts a worker, has its module loaded, and looks at its jail. `beside` another one that
+    /// works it gives way to that until then.
     pub(crate) async fn launch(
         context: &Context,
         brief: Arc<Brief>,
         generation: u32,
+        beside: bool,
     ) -> Result<Self, Refusal> {
         let memory = Arc::clone(&brief.memory);
         let refused = |error| Refusal::Verb(bad_segment(error));
@@ -78,6 +80,7 @@ impl Live {
                 .cgroups
                 .for_worker(brief.id, generation, &limits(context, &brief)),
             processor,
+            beside,
         };
         let mut worker = match Worker::launch(&context.jailer, job).await {
             Ok(worker) => worker,

@@ -28,19 +28,21 @@ pub(crate) enum News {
 }
 
 impl Successor {
-    /// Makes a worker after a pause, up to where nothing is left but to start it.
+    /// Makes a worker after a pause, up to where nothing is left but to start it; `beside` another
+    /// one that works, or because there is none.
     pub(crate) fn make(
         context: Arc<Context>,
         brief: Arc<Brief>,
         generation: u32,
         sensor: Option<Sensor>,
         pause: Duration,
+        beside: bool,
     ) -> Self {
         let making = async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
-            let mut live = Live::launch(&context, brief, generation).await?;
+            let mut live = Live::launch(&context, brief, generation, beside).await?;
             if let Some(sensor) = sensor {
                 live.configure(sensor).await?;
             }

@@ -17,7 +17,7 @@ use crate::channel::{Channel, watch};
 use crate::fault::{Fault, failed, misplaced};
 use crate::gate::Keeper;
 use crate::jailer::Jailer;
-use crate::launch::{Launched, Spare, launch};
+use crate::launch::{Launched, Place, Spare, launch};
 use crate::processors::Lease;
 
 /// A worker with a loaded module. It is killed before its gate is given up.
@@ -74,6 +74,8 @@ pub(crate) struct Job<'a> {
     pub(crate) cgroup: Option<Cgroup>,
     /// Its own, if it has one.
     pub(crate) processor: Option<Lease>,
+    /// It is made beside one that works, and must not hold that up.
+    pub(crate) beside: bool,
 }
 
 impl Worker {
@@ -86,9 +88,14 @@ impl Worker {
             nudge,
             cgroup,
             processor,
+            beside,
         } = job;
-        let own = processor.as_ref();
-        let launched = launch(jailer, module, assignment, &fds, cgroup, own).await?;
+        let place = Place {
+            cgroup,
+            processor: processor.as_ref(),
+            beside,
+        };
+        let launched = launch(jailer, module, assignment, &fds, place).await?;
         let pidfd = launched
             .child
             .pidfd()

@@ -27,6 +27,7 @@ impl Session {
             self.generation,
             self.stage.sensor().cloned(),
             pause,
+            matches!(self.state, State::Running(_)),
         );
     }
 
