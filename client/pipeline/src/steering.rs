@@ -12,6 +12,8 @@ const RESUME: u32 = 2;
 /// What is in force, beside the pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Steering {
+    /// A daemon has said something.
+    told: bool,
     controls: client::Controls,
     held: Held,
     /// What has been held since the session began: a module must be told that it may go on.
@@ -31,6 +33,7 @@ struct Held {
 impl Steering {
     /// Takes the place of what was before.
     pub(crate) fn take(&mut self, steer: &Steer) {
+        self.told = true;
         self.controls = steer.controls.unwrap_or_default();
         self.held = Held {
             ae: steer.hold_ae,
@@ -40,6 +43,11 @@ impl Steering {
         self.ever.ae |= steer.hold_ae;
         self.ever.awb |= steer.hold_awb;
         self.ever.af |= steer.hold_af;
+    }
+
+    /// What the next daemon has to know, if the last one said anything.
+    pub(crate) fn controls(&self) -> Option<client::Controls> {
+        self.told.then_some(self.controls)
     }
 
     /// Nothing is held any more.
@@ -133,6 +141,7 @@ mod tests {
     #[test]
     fn without_a_word_the_pipelines_controls_go_as_they_are() {
         assert_eq!(Steering::default().over(&own()), own());
+        assert_eq!(Steering::default().controls(), None);
     }
 
     #[test]
@@ -144,6 +153,7 @@ mod tests {
                 ..client::Controls::default()
             });
         }));
+        assert_eq!(steering.controls().unwrap().contrast, Some(0.5));
         let asked = steering.over(&own());
         assert_eq!(asked.contrast, Some(0.5));
         assert_eq!(asked.exposure_us, Some(4000.0));

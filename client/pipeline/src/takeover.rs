@@ -125,6 +125,7 @@ impl Session {
                 started,
                 generation,
                 token,
+                steering,
                 ..
             } = self;
             let resume = || {
@@ -134,6 +135,7 @@ impl Session {
                         generation: *generation,
                         sensor: sensor.clone(),
                         started: *started,
+                        controls: steering.controls(),
                     }),
                     ..request.clone()
                 };

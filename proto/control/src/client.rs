@@ -185,6 +185,7 @@ impl Resume {
     fn validate(&self) -> Check {
         token("resume.token", &self.token)?;
         check::not_zero("resume.generation", self.generation)?;
+        self.controls.as_ref().map_or(Ok(()), Controls::validate)?;
         match (&self.sensor, self.started) {
             (Some(sensor), _) => sensor.validate(),
             (None, false) => Ok(()),
@@ -454,6 +455,7 @@ mod tests {
                 generation: 3,
                 sensor: Some(sensor()),
                 started: true,
+                controls: Some(Controls::default()),
             }),
         }
     }
@@ -565,6 +567,10 @@ mod tests {
             }),
             ("resume.sensor", |o| {
                 o.resume.as_mut().unwrap().sensor = None
+            }),
+            ("Contrast", |o| {
+                let controls = &mut o.resume.as_mut().unwrap().controls;
+                controls.as_mut().unwrap().contrast = Some(-1.0);
             }),
         ];
         for (field, change) in cases {

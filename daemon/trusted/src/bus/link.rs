@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::FaultRecord;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use zbus::fdo::{ObjectManager, Properties, RequestNameFlags, RequestNameReply};
@@ -34,7 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOKS_FOR_MODULES: u32 = 5;
 
 /// A bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WhichBus {
     /// The machine's.
     System,
