@@ -31,10 +31,12 @@ struct Held {
 }
 
 impl Steering {
-    /// Takes the place of what was before.
+    /// Takes the place of what was before. A scan that no frame has begun yet is still to begin.
     pub(crate) fn take(&mut self, steer: &Steer) {
         self.told = true;
+        let begin = self.controls.af_trigger;
         self.controls = steer.controls.unwrap_or_default();
+        self.controls.af_trigger = self.controls.af_trigger.or(begin);
         self.held = Held {
             ae: steer.hold_ae,
             awb: steer.hold_awb,
@@ -170,6 +172,8 @@ mod tests {
                 ..client::Controls::default()
             });
         }));
+        // What comes before the next frame does not take it back.
+        steering.take(&steer(|steer| steer.hold_ae = true));
         assert_eq!(steering.over(&Controls::default()).af_trigger, Some(0));
         assert_eq!(steering.over(&Controls::default()).af_trigger, None);
     }
