@@ -13,6 +13,7 @@ mod modules;
 mod objects;
 mod others;
 mod polkit;
+mod settings;
 mod steering;
 
 use std::collections::HashMap;

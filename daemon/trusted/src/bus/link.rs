@@ -263,6 +263,8 @@ impl Link {
         let looked = tokio::task::spawn_blocking(move || house.modules.refresh(&house.context));
         match timeout(PATIENCE, looked).await {
             Ok(Ok(())) => {}
+            // The daemon ends.
+            Ok(Err(error)) if error.is_cancelled() => {}
             Ok(Err(error)) => tracing::error!(%error, "the modules were not looked at"),
             Err(_) => tracing::warn!("the modules' disk does not answer"),
         }
