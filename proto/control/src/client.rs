@@ -177,7 +177,7 @@ impl OpenSession {
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
         check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
-        self.resume.as_ref().map_or(Ok(()), Resume::validate)
+        self.resume.as_ref().map_or(Ok(()), |resume| resume.validate())
     }
 }
 
@@ -450,13 +450,13 @@ mod tests {
             isp_capabilities: 0b11111,
             buffers: 2,
             standby: true,
-            resume: Some(Resume {
+            resume: Some(Box::new(Resume {
                 token: vec![7; TOKEN],
                 generation: 3,
                 sensor: Some(sensor()),
                 started: true,
                 controls: Some(Controls::default()),
-            }),
+            })),
         }
     }
 

@@ -241,7 +241,7 @@ fn client_body() -> impl Strategy<Value = client::Body> {
                 isp_capabilities: sizes.3,
                 buffers: sizes.4,
                 standby,
-                resume,
+                resume: resume.map(Box::new),
             }
             .into()
         });
