@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -95,8 +95,6 @@ impl Error {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
-    // From here on none ends this program with the one that it waits for still running.
-    let (interrupt, end) = (signals(&[SIGINT])?, signals(&[SIGTERM, SIGHUP])?);
     let (bus, objects) = Objects::ask(options.whose)?;
     let session = objects.session(&options.session)?;
     let mut what: Vec<_> = options.what.iter().map(|what| what.name()).collect();
@@ -107,7 +105,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
         .call(&session.path, "Session", "Hold", &call)
         .map_err(objects::Error::from)?;
     let held = OwnedFd::from(held);
+    // Nobody reads what would come from there.
+    drop(bus);
+    // Not before: whoever is asked for a password may give up. From here on none ends this program with
+    // the one that it waits for still running.
+    let (interrupt, end) = (signals(&[SIGINT])?, signals(&[SIGTERM, SIGHUP])?);
     let Some((program, arguments)) = options.command.split_first() else {
+        if io::stderr().is_terminal() {
+            anstream::eprintln!(
+                "session {} is held until this is interrupted",
+                session.session
+            );
+        }
         return until_interrupted(&held, &interrupt, &end, session.session);
     };
     let child = Command::new(program).args(arguments).spawn();

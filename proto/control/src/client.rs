@@ -177,7 +177,9 @@ impl OpenSession {
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
         check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
-        self.resume.as_ref().map_or(Ok(()), |resume| resume.validate())
+        self.resume
+            .as_ref()
+            .map_or(Ok(()), |resume| resume.validate())
     }
 }
 

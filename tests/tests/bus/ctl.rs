@@ -1,6 +1,6 @@
 //! `coldshoectl` on the bus: what it shows, what it has done, and what it ends with.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -152,13 +152,28 @@ fn what_is_held_is_held_as_long_as_the_program_runs_and_its_code_is_told() {
     assert_eq!(bad.status.code(), Some(2));
 }
 
-/// Holds until it is told to end; what it says when it is over.
-fn holding(bus: &MessageBus, id: &str, arguments: &[&str], log: impl Fn()) -> Child {
+/// Holds exposure, and waits for its end: it is ready when it hears signals.
+fn holding(bus: &MessageBus, id: &str, arguments: &[&str]) -> Child {
     let child = ctl(bus, &[&["hold", id, "ae"][..], arguments].concat())
         .stderr(Stdio::piped())
         .spawn()
         .expect("coldshoectl");
-    log();
+    let hears = |signal: Signal| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("it lives");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.expect("a line").trim(), 16);
+        caught.expect("a mask") & (1 << (signal.as_raw() - 1)) != 0
+    };
+    until(
+        "it holds",
+        || {
+            [Signal::INT, Signal::TERM, Signal::HUP]
+                .into_iter()
+                .all(hears)
+        },
+        std::thread::yield_now,
+    );
     child
 }
 
@@ -172,25 +187,53 @@ fn a_hold_without_a_program_ends_when_it_is_interrupted_or_its_session_ends() {
     let daemon = bus.daemon_in(place(), &[]);
     let session = running(&daemon, "tells");
     let id = session.id().to_string();
-    let held = |times: usize| {
-        until(
-            "it is held",
-            || daemon.log().all("held").len() >= times,
-            || daemon.turn(),
-        );
-    };
-    let mut child = holding(&bus, &id, &["--reason", "a look"], || held(1));
+    let mut child = holding(&bus, &id, &["--reason", "a look"]);
     signal(&child, Signal::INT);
     assert_eq!(child.wait().expect("our child").code(), Some(130));
     daemon.log().wait_for("let go");
     // What is to end it ends its program, whose end it tells.
-    let mut child = holding(&bus, &id, &["--", "sleep", "1000"], || held(2));
+    let mut child = holding(&bus, &id, &["--", "sleep", "1000"]);
     signal(&child, Signal::TERM);
     assert_eq!(child.wait().expect("our child").code(), Some(128 + 15));
-    let child = holding(&bus, &id, &[], || held(3));
+    until(
+        "it is let go again",
+        || daemon.log().all("let go").len() == 2,
+        || daemon.turn(),
+    );
+    let child = holding(&bus, &id, &[]);
     session.close().expect("closed");
     let output = child.wait_with_output().expect("our child");
     fails(&output, 1, "holds nothing any more");
+}
+
+#[test]
+fn a_program_whose_session_ends_goes_on_and_its_user_is_told() {
+    let bus = MessageBus::new();
+    let daemon = bus.daemon_in(place(), &[]);
+    let session = running(&daemon, "tells");
+    let id = session.id().to_string();
+    let mut child = ctl(
+        &bus,
+        &["hold", &id, "ae", "--", "sh", "-c", "echo on; read line"],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("coldshoectl");
+    let line = |from: &mut dyn BufRead| {
+        let mut line = String::new();
+        from.read_line(&mut line).map(|_| line).expect("a line")
+    };
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    assert_eq!(line(&mut out), "on\n");
+    session.close().expect("closed");
+    let mut told = BufReader::new(child.stderr.take().expect("piped"));
+    let warning = format!("warning: session {id} holds nothing any more\n");
+    assert_eq!(line(&mut told), warning);
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"enough\n").expect("it reads");
+    assert!(child.wait().expect("our child").success());
 }
 
 #[test]

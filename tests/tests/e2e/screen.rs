@@ -244,18 +244,8 @@ fn monitor_prints_a_line_for_each_thing_that_happens() {
 #[test]
 fn completions_and_manual_pages_name_every_verb() {
     let verbs = [
-        "demo",
-        "check",
-        "module",
-        "status",
-        "top",
-        "monitor",
-        "list",
-        "info",
-        "hold",
-        "set",
-        "policy",
-        "contract",
+        "demo", "check", "module", "status", "top", "monitor", "list", "info", "hold", "set",
+        "policy", "contract",
     ];
     let below = [
         "list-modules",
