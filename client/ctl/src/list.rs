@@ -12,8 +12,18 @@ use crate::words::{plain, print, width};
 /// Of JSON that is printed here.
 const SCHEMA: u32 = 1;
 
+/// Of what; sessions, if nobody says.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct List {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    sessions: Options,
+}
+
 #[derive(Subcommand)]
-pub(crate) enum Verb {
+enum What {
     /// Sessions, with how they do
     Sessions(Options),
     /// Modules, with what is known of them, as the bus shows it
@@ -25,7 +35,7 @@ pub(crate) enum Verb {
 }
 
 #[derive(Args)]
-pub(crate) struct Options {
+struct Options {
     #[command(flatten)]
     daemon: Daemon,
     /// Prints JSON
@@ -34,7 +44,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Args)]
-pub(crate) struct Shown {
+struct Shown {
     #[command(flatten)]
     whose: Whose,
     /// Prints JSON
@@ -71,21 +81,15 @@ impl Error {
 }
 
 /// Carries out the verb.
-pub(crate) fn run(verb: &Verb) -> Result<(), Error> {
-    let text = match verb {
-        Verb::Sessions(options) => {
-            let sessions = options.daemon.ask()?.sessions()?;
-            told(
-                options.json,
-                "sessions",
-                sessions.iter().map(Session::of).collect(),
-            )
-        }
-        Verb::Modules(options) => {
+pub(crate) fn run(list: &List) -> Result<(), Error> {
+    let text = match &list.what {
+        None => list.sessions.listed()?,
+        Some(What::Sessions(options)) => options.listed()?,
+        Some(What::Modules(options)) => {
             let (_bus, objects) = Objects::ask(options.whose)?;
             told(options.json, "modules", objects.modules)
         }
-        Verb::Faults(options) => {
+        Some(What::Faults(options)) => {
             let faults = options.daemon.ask()?.faults()?;
             told(
                 options.json,
@@ -93,7 +97,7 @@ pub(crate) fn run(verb: &Verb) -> Result<(), Error> {
                 faults.iter().map(Fault::of).collect(),
             )
         }
-        Verb::Quarantined(options) => {
+        Some(What::Quarantined(options)) => {
             let modules = options.daemon.ask()?.quarantined()?;
             told(
                 options.json,
@@ -103,6 +107,14 @@ pub(crate) fn run(verb: &Verb) -> Result<(), Error> {
         }
     };
     Ok(print(&text)?)
+}
+
+impl Options {
+    fn listed(&self) -> Result<String, Error> {
+        let sessions = self.daemon.ask()?.sessions()?;
+        let rows = sessions.iter().map(Session::of).collect();
+        Ok(told(self.json, "sessions", rows))
+    }
 }
 
 /// A line of a list.

@@ -64,8 +64,7 @@ enum Verb {
     /// Prints what happens to sessions as it happens
     Monitor(monitor::Options),
     /// Shows what a running daemon has
-    #[command(subcommand)]
-    List(list::Verb),
+    List(list::List),
     /// Shows all that there is to tell of a session or a module
     Info(info::Options),
     /// Keeps exposure, white balance or focus of a session as they are while a program runs
@@ -121,7 +120,7 @@ fn main() -> ExitCode {
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),
         Verb::Module(verb) => module::run(&verb).map_err(|e| failure(&e, e.exit_code())),
-        Verb::List(verb) => list::run(&verb)
+        Verb::List(list) => list::run(&list)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Policy(verb) => policy::run(&verb)

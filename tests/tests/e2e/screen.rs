@@ -242,6 +242,18 @@ fn monitor_prints_a_line_for_each_thing_that_happens() {
 }
 
 #[test]
+fn what_is_listed_are_sessions_if_nobody_says() {
+    let daemon = Daemon::new();
+    let _session = running(&daemon, "good");
+    for more in [&[][..], &["--json"]] {
+        let [short, long] = [&["list"][..], &["list", "sessions"]]
+            .map(|verb| said(&daemon, &[verb, more].concat()));
+        assert_eq!(short, long);
+        assert!(short.0 == Some(0) && short.1.contains("good"), "{short:?}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_name_every_verb() {
     let verbs = [
         "demo", "check", "module", "status", "top", "monitor", "list", "info", "hold", "set",
