@@ -155,8 +155,8 @@ install-units:
 	install -m 644 policy/dbus/*.conf $(DESTDIR)$(DBUSDIR)/
 	install -m 644 policy/dbus/org.coldshoe.Coldshoe1.service \
 		$(DESTDIR)$(PREFIX)/share/dbus-1/system-services/
-	install -m 644 policy/dbus/org.coldshoe.Coldshoe1.session.service \
-		$(DESTDIR)$(PREFIX)/share/dbus-1/services/org.coldshoe.Coldshoe1.service
+	$(FILL) policy/dbus/org.coldshoe.Coldshoe1.session.service.in \
+		> $(DESTDIR)$(PREFIX)/share/dbus-1/services/org.coldshoe.Coldshoe1.service
 	$(FILL) policy/apparmor/coldshoed.in > $(DESTDIR)$(PREFIX)/share/apparmor/extra-profiles/coldshoed
 	set -e; for file in $(wildcard policy/dbus/*.xml); do \
 		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/dbus-1/interfaces/$$(basename $$file); done

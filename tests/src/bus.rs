@@ -25,12 +25,36 @@ pub const POLKIT: &str = "org.freedesktop.PolicyKit1";
 pub struct MessageBus {
     dir: TempDir,
     child: Option<Child>,
+    activation: Option<Activation>,
+}
+
+/// How a bus starts services that are not there.
+#[derive(Clone, Debug)]
+pub struct Activation {
+    /// Where it reads of them.
+    pub services: PathBuf,
+    /// Whether it has the service manager start them.
+    pub by_systemd: bool,
+    /// What else their environment holds.
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl MessageBus {
     /// Starts one.
     #[expect(clippy::new_without_default, reason = "it starts a process")]
     pub fn new() -> Self {
+        Self::starting(None)
+    }
+
+    /// Starts one that starts services.
+    pub fn activating(activation: Activation) -> Self {
+        Self::starting(Some(activation))
+    }
+
+    fn starting(activation: Option<Activation>) -> Self {
+        let services = activation.as_ref().map_or_else(String::new, |activation| {
+            format!("<servicedir>{}</servicedir>", activation.services.display())
+        });
         let dir = tempfile::Builder::new()
             .prefix("coldshoe-bus-")
             .tempdir()
@@ -39,7 +63,7 @@ impl MessageBus {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our own directory");
         let config = format!(
             "<busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth>\
-             <policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
+             {services}<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
              <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
              </policy><limit name=\"max_connections_per_user\">4096</limit>\
              <limit name=\"max_completed_connections\">4096</limit>\
@@ -47,7 +71,11 @@ impl MessageBus {
             address(&dir)
         );
         fs::write(dir.path().join("bus.conf"), config).expect("written");
-        let mut bus = Self { dir, child: None };
+        let mut bus = Self {
+            dir,
+            child: None,
+            activation,
+        };
         bus.start();
         bus
     }
@@ -55,7 +83,14 @@ impl MessageBus {
     /// Starts it again, at the same address.
     pub fn start(&mut self) {
         let _ = fs::remove_file(self.socket());
-        let mut child = Command::new("dbus-daemon")
+        let mut command = Command::new("dbus-daemon");
+        if let Some(activation) = &self.activation {
+            command.env_clear().envs(activation.environment.clone());
+            if activation.by_systemd {
+                command.arg("--systemd-activation");
+            }
+        }
+        let mut child = command
             .arg("--config-file")
             .arg(self.dir.path().join("bus.conf"))
             .args(["--nofork", "--nopidfile", "--print-address=1"])

@@ -24,7 +24,7 @@ mod raw;
 pub mod rules;
 mod session;
 
-pub use bus::{MessageBus, Objects, POLKIT, Polkit};
+pub use bus::{Activation, MessageBus, Objects, POLKIT, Polkit};
 pub use control::{Control, Held, is_in_time, run_delay};
 pub use daemon::Daemon;
 pub use impostor::{Peer, attacked};

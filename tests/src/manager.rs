@@ -19,6 +19,7 @@ use crate::{Log, PATIENCE, Place};
 pub struct Manager {
     place: Place,
     args: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     told: Arc<Told>,
     child: Option<Child>,
     log: Option<Log>,
@@ -42,6 +43,15 @@ struct State {
 impl Manager {
     /// Starts the first daemon; `args` come after those of its place.
     pub fn start(place: Place, args: &[&str]) -> Self {
+        Self::start_with(place, args, Vec::new())
+    }
+
+    /// The same; daemons find `environment` in theirs.
+    pub fn start_with(
+        place: Place,
+        args: &[&str],
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let socket = UnixDatagram::bind(place.notify_socket()).expect("a socket");
         let told = Arc::new(Told::default());
         let heard = Arc::clone(&told);
@@ -49,6 +59,7 @@ impl Manager {
         let mut manager = Self {
             place,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            environment,
             told,
             child: None,
             log: None,
@@ -65,6 +76,7 @@ impl Manager {
         command
             .arg("--fd-store")
             .args(&self.args)
+            .envs(self.environment.clone())
             .env("NOTIFY_SOCKET", self.place.notify_socket())
             .env("WATCHDOG_USEC", "3000000");
         let mut child = command.spawn().expect("coldshoed");

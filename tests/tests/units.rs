@@ -27,6 +27,10 @@ impl Installed {
             eprintln!("SKIPPED: systemd-analyze is missing: nobody has looked at the units");
             return None;
         }
+        Some(Self::made())
+    }
+
+    fn made() -> Self {
         let installed = Self(tempfile::tempdir().expect("a directory"));
         let made = Command::new("make")
             .args(["-s", "-C", TOP, "install-units", "DESTDIR="])
@@ -37,7 +41,7 @@ impl Installed {
         let programs = installed.0.path().join("libexec/coldshoe");
         fs::create_dir_all(&programs).expect("made");
         fs::copy(built("coldshoed"), programs.join("coldshoed")).expect("a copy");
-        Some(installed)
+        installed
     }
 
     fn units(&self, manager: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! `coldshoectl`: the coldshoe command line. One file a verb.
 #![forbid(unsafe_code)]
 
+mod bus;
 mod check;
 mod config;
 mod contract;
@@ -8,11 +9,15 @@ mod daemon;
 mod demo;
 mod file;
 mod generate;
+mod hold;
+mod info;
 mod installation;
 mod list;
 mod module;
 mod monitor;
+mod objects;
 mod policy;
+mod set;
 mod signals;
 mod status;
 mod told;
@@ -23,10 +28,17 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+/// What a verb ends with.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 no daemon, 5 denied, \
+    6 not all is well, 130 interrupted";
+
 /// Runs camera algorithms in a jail, and shows how they do.
 #[derive(Parser)]
-#[command(name = "coldshoectl", version)]
+#[command(name = "coldshoectl", version, after_help = EXIT_CODES)]
 struct CommandLine {
+    /// Whether words are coloured; by default they are on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Colour,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -41,7 +53,7 @@ enum Verb {
     Config(config::Verb),
     /// Shows what this machine can enforce, and what stands in for what it cannot
     Check(check::Options),
-    /// Looks at modules, and lets those that were quarantined be used again
+    /// Looks at modules, and decides which are trusted, put away, or used again
     #[command(subcommand)]
     Module(module::Verb),
     /// Shows on one screen how the daemon and its sessions do, and what to do about it; ends with 6
@@ -52,8 +64,13 @@ enum Verb {
     /// Prints what happens to sessions as it happens
     Monitor(monitor::Options),
     /// Shows what a running daemon has
-    #[command(subcommand)]
-    List(list::Verb),
+    List(list::List),
+    /// Shows all that there is to tell of a session or a module
+    Info(info::Options),
+    /// Keeps exposure, white balance or focus of a session as they are while a program runs
+    Hold(hold::Options),
+    /// Sets controls of a session, from its next frame on
+    Set(set::Options),
     /// Shows the jails
     #[command(subcommand)]
     Policy(policy::Verb),
@@ -67,6 +84,24 @@ enum Verb {
     Man(generate::Man),
 }
 
+/// When words are coloured.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<Colour> for anstream::ColorChoice {
+    fn from(colour: Colour) -> Self {
+        match colour {
+            Colour::Auto => Self::Auto,
+            Colour::Always => Self::Always,
+            Colour::Never => Self::Never,
+        }
+    }
+}
+
 /// An error in three lines, and the code to end with.
 struct Failure {
     text: String,
@@ -74,7 +109,8 @@ struct Failure {
 }
 
 fn main() -> ExitCode {
-    let CommandLine { verb } = CommandLine::parse();
+    let CommandLine { color, verb } = CommandLine::parse();
+    anstream::ColorChoice::from(color).write_global();
     let done = match verb {
         Verb::Demo(options) => demo::run(&options)
             .map(|()| ExitCode::SUCCESS)
@@ -84,7 +120,7 @@ fn main() -> ExitCode {
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Check(options) => check::run(&options).map_err(|e| failure(&e, e.exit_code())),
         Verb::Module(verb) => module::run(&verb).map_err(|e| failure(&e, e.exit_code())),
-        Verb::List(verb) => list::run(&verb)
+        Verb::List(list) => list::run(&list)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Policy(verb) => policy::run(&verb)
@@ -95,6 +131,13 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Monitor(options) => monitor::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Info(options) => info::run(&options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Hold(options) => hold::run(&options).map_err(|e| failure(&e, e.exit_code())),
+        Verb::Set(options) => set::run(&options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Completion(options) => generate::completion(CommandLine::command(), &options)

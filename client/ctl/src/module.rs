@@ -1,6 +1,8 @@
-//! `coldshoectl module`: what can be said of a module without running any of it, and its release.
+//! `coldshoectl module`: what can be said of a module without running any of it, and what is decided
+//! about it.
 
 mod claims;
+mod decide;
 mod image;
 mod libraries;
 
@@ -20,9 +22,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use self::claims::Claims;
+use self::decide::{Options, Quarantine, Release};
 use self::image::{Image, ImageError, Stack};
 use self::libraries::Library;
-use crate::daemon::{self, Daemon};
 use crate::file::{self, Unread};
 use crate::words::{plain, print, width};
 
@@ -37,16 +39,14 @@ const ENTRY: &str = "coldshoe_ipa_module";
 pub(crate) enum Verb {
     /// Shows what a module is, needs and may not do, without running any of it
     Inspect(Inspect),
-    /// Lets a module that failed too often be used again
+    /// Trusts the bytes that a module has now
+    Trust(Options),
+    /// Forgets what is known of a module's bytes: it is new when it is loaded next
+    Forget(Options),
+    /// Has a module not loaded any more, and taken from the sessions that run it
+    Quarantine(Quarantine),
+    /// Lets a module that failed too often, or was put into quarantine, be used again
     Release(Release),
-}
-
-#[derive(Args)]
-pub(crate) struct Release {
-    /// The module's name
-    name: String,
-    #[command(flatten)]
-    daemon: Daemon,
 }
 
 /// Ends with 1 if the module cannot be loaded here.
@@ -77,7 +77,7 @@ pub(crate) enum Error {
     Profile(#[from] ProfileError),
     /// The daemon has not done it.
     #[error(transparent)]
-    Daemon(#[from] daemon::Error),
+    Undecided(#[from] decide::Error),
     /// The words do not go out.
     #[error("the result cannot be printed\n  why: {0}\n  try: send standard output elsewhere")]
     Print(#[from] io::Error),
@@ -87,7 +87,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NotFound { .. } => 3,
-            Self::Daemon(error) => error.exit_code(),
+            Self::Undecided(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -95,13 +95,21 @@ impl Error {
 
 /// Carries out the verb.
 pub(crate) fn run(verb: &Verb) -> Result<ExitCode, Error> {
-    let options = match verb {
-        Verb::Inspect(options) => options,
-        Verb::Release(Release { name, daemon }) => {
-            daemon.ask()?.release(name).map_err(daemon::Error::from)?;
+    let done = match verb {
+        Verb::Inspect(options) => return inspect(options),
+        Verb::Trust(options) => decide::trust(options)?,
+        Verb::Forget(options) => decide::forget(options)?,
+        Verb::Quarantine(options) => decide::quarantine(options)?,
+        Verb::Release(release) => {
+            decide::release(release)?;
             return Ok(ExitCode::SUCCESS);
         }
     };
+    print(&done)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect(options: &Inspect) -> Result<ExitCode, Error> {
     let bytes = read(&options.file)?;
     let image = Image::parse(&bytes).map_err(|why| Error::NoModule {
         path: options.file.clone(),

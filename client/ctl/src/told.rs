@@ -37,7 +37,7 @@ pub(crate) struct Statistics {
 }
 
 /// How far an algorithm has come, as the protocol counts.
-fn algorithm(state: u32) -> &'static str {
+pub(crate) fn algorithm(state: u32) -> &'static str {
     match state {
         1 => "searching",
         2 => "converged",
@@ -116,21 +116,26 @@ impl Session {
             camera: info.camera.clone(),
             module: info.module.clone(),
             stand_in: Some(info.stand_in.clone()).filter(|name| !name.is_empty()),
-            state: match info.state() {
-                SessionState::Loading => "loading",
-                SessionState::Running => "running",
-                SessionState::Degraded => "degraded",
-                SessionState::Replacing => "replacing",
-                SessionState::Quarantined => "quarantined",
-                SessionState::Closed => "closed",
-                SessionState::Unspecified => "unknown",
-            },
+            state: state(info.state()),
             generation: info.generation,
             worker: info.worker_pid,
             standby: info.standby,
             faults: info.faults,
             statistics: info.statistics.as_ref().map(Statistics::of),
         }
+    }
+}
+
+/// A state in a word.
+pub(crate) fn state(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Loading => "loading",
+        SessionState::Running => "running",
+        SessionState::Degraded => "degraded",
+        SessionState::Replacing => "replacing",
+        SessionState::Quarantined => "quarantined",
+        SessionState::Closed => "closed",
+        SessionState::Unspecified => "unknown",
     }
 }
 

@@ -29,3 +29,14 @@ pub(crate) fn print(text: &str) -> std::io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Text of others in one line of at most `most` bytes.
+pub(crate) fn clean(text: &str, most: usize) -> String {
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut length = 0;
+    line.take_while(|c| {
+        length += c.len_utf8();
+        length <= most
+    })
+    .collect()
+}

@@ -66,6 +66,11 @@
 //! is given up.
 #![forbid(unsafe_code)]
 
+/// The guide is compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;
+
 mod connection;
 mod error;
 mod fault;

@@ -12,6 +12,8 @@ const RESUME: u32 = 2;
 /// What is in force, beside the pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Steering {
+    /// A daemon has said something.
+    told: bool,
     controls: client::Controls,
     held: Held,
     /// What has been held since the session began: a module must be told that it may go on.
@@ -29,9 +31,12 @@ struct Held {
 }
 
 impl Steering {
-    /// Takes the place of what was before.
+    /// Takes the place of what was before. A scan that no frame has begun yet is still to begin.
     pub(crate) fn take(&mut self, steer: &Steer) {
+        self.told = true;
+        let begin = self.controls.af_trigger;
         self.controls = steer.controls.unwrap_or_default();
+        self.controls.af_trigger = self.controls.af_trigger.or(begin);
         self.held = Held {
             ae: steer.hold_ae,
             awb: steer.hold_awb,
@@ -40,6 +45,11 @@ impl Steering {
         self.ever.ae |= steer.hold_ae;
         self.ever.awb |= steer.hold_awb;
         self.ever.af |= steer.hold_af;
+    }
+
+    /// What the next daemon has to know, if the last one said anything.
+    pub(crate) fn controls(&self) -> Option<client::Controls> {
+        self.told.then_some(self.controls)
     }
 
     /// Nothing is held any more.
@@ -133,6 +143,7 @@ mod tests {
     #[test]
     fn without_a_word_the_pipelines_controls_go_as_they_are() {
         assert_eq!(Steering::default().over(&own()), own());
+        assert_eq!(Steering::default().controls(), None);
     }
 
     #[test]
@@ -144,6 +155,7 @@ mod tests {
                 ..client::Controls::default()
             });
         }));
+        assert_eq!(steering.controls().unwrap().contrast, Some(0.5));
         let asked = steering.over(&own());
         assert_eq!(asked.contrast, Some(0.5));
         assert_eq!(asked.exposure_us, Some(4000.0));
@@ -160,6 +172,8 @@ mod tests {
                 ..client::Controls::default()
             });
         }));
+        // What comes before the next frame does not take it back.
+        steering.take(&steer(|steer| steer.hold_ae = true));
         assert_eq!(steering.over(&Controls::default()).af_trigger, Some(0));
         assert_eq!(steering.over(&Controls::default()).af_trigger, None);
     }

@@ -125,16 +125,18 @@ impl Session {
                 started,
                 generation,
                 token,
+                steering,
                 ..
             } = self;
             let resume = || {
                 let request = OpenSession {
-                    resume: Some(Resume {
+                    resume: Some(Box::new(Resume {
                         token: token.clone(),
                         generation: *generation,
                         sensor: sensor.clone(),
                         started: *started,
-                    }),
+                        controls: steering.controls(),
+                    })),
                     ..request.clone()
                 };
                 let fds: Vec<BorrowedFd<'_>> = [forward_fd.as_fd()]

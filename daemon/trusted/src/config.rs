@@ -9,7 +9,7 @@ use coldshoe_jail::{Feature, Profile};
 
 use crate::settings::{FilePath, Filter, ProfileName, Said, Settings};
 use crate::terms::Terms;
-use crate::{ContractsError, CpuList, Patience, ProfileFileError};
+use crate::{ContractsError, CpuList, Patience, ProfileFileError, WhichBus};
 
 /// How long the daemon waits for what it does not do itself. Together, `find` and `load` are less
 /// than a client's patience, which is 10 s.
@@ -106,6 +106,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// Clients at a time.
     pub max_clients: usize,
+    /// The bus to be on; `None`: the user's where there is one.
+    pub bus: Option<WhichBus>,
 }
 
 impl Config {
@@ -147,6 +149,7 @@ impl Config {
             fallbacks: Vec::new(),
             max_sessions: 64,
             max_clients: 64,
+            bus: None,
         })
     }
 
@@ -198,6 +201,7 @@ impl Config {
             max_pause_ms: number(pause).try_into().ok().map(Said::built_in),
             max_sessions: count(self.max_sessions).try_into().ok().map(Said::built_in),
             max_clients: count(self.max_clients).try_into().ok().map(Said::built_in),
+            bus: self.bus.map(Said::built_in),
             log: Filter::try_from("info".to_owned()).ok().map(Said::built_in),
         }
     }
@@ -251,6 +255,9 @@ impl Config {
         }
         if let Some(said) = &settings.max_clients {
             self.max_clients = said.value.get() as usize;
+        }
+        if let Some(said) = &settings.bus {
+            self.bus = Some(said.value);
         }
         Ok(self)
     }

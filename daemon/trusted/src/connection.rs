@@ -1,28 +1,27 @@
 //! One client: its messages, its sessions, its answers.
 
+mod outbox;
+mod shown;
+
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coldshoe_control::client::{self, Body, Envelope, ErrorCode, Hello, OpenSession};
-use coldshoe_control::{EncodeError, Received, RecvError, SendError, Trouble, encode, try_send};
-use coldshoe_frame::Custody;
-use tokio::sync::{mpsc, oneshot, watch};
+use coldshoe_control::{Received, RecvError, Trouble, try_send};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+pub(crate) use self::outbox::{Outbox, Reply};
 use crate::channel::Channel;
 use crate::guest::Guest;
-use crate::live::call_pipeline;
 use crate::owner::Owner;
 use crate::seats::Seat;
 use crate::server::Shared;
 use crate::session::{self, Adopted, Client, Opening, Order};
-use crate::trace;
 
-/// Answers that may wait for a client; one that reads none of them loses its connection.
-const OUTBOX: usize = 64;
 /// Orders that may wait for a session.
 const ORDERS: usize = 8;
 /// Patience with a client that does not say Hello, or does not read.
@@ -32,115 +31,6 @@ const WAY_BACK: Duration = Duration::from_secs(10);
 /// What this daemon offers beyond the first version of the protocol.
 const FEATURES: [&str; 0] = [];
 const SOFTWARE: &str = concat!("coldshoed ", env!("CARGO_PKG_VERSION"));
-
-/// A message for a client.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    serial: u32,
-    body: Body,
-    fds: Vec<OwnedFd>,
-    /// Told when it has been sent.
-    told: Option<oneshot::Sender<()>>,
-    /// Where the pipeline is called then.
-    called: Option<Arc<Custody>>,
-    /// It is called once: it need not hear before its next frame.
-    once: bool,
-}
-
-impl Reply {
-    pub(crate) fn new(serial: u32, body: impl Into<Body>, fds: Vec<OwnedFd>) -> Self {
-        Self {
-            serial,
-            body: body.into(),
-            fds,
-            told: None,
-            called: None,
-            once: false,
-        }
-    }
-
-    /// The same; somebody waits for it to be sent.
-    pub(crate) fn telling(self, told: oneshot::Sender<()>) -> Self {
-        Self {
-            told: Some(told),
-            ..self
-        }
-    }
-
-    /// The same; a pipeline that looks at a worker's return segment is sent to its socket then.
-    pub(crate) fn calling(self, called: Option<Arc<Custody>>) -> Self {
-        Self { called, ..self }
-    }
-
-    /// The same; it hears with its next frame at the latest.
-    pub(crate) fn calling_once(self, called: Option<Arc<Custody>>) -> Self {
-        Self {
-            called,
-            once: true,
-            ..self
-        }
-    }
-
-    /// The same, in answer to a request.
-    pub(crate) fn to(self, serial: u32) -> Self {
-        Self { serial, ..self }
-    }
-
-    /// Whether the client's side would take it; if not, what the client is told instead.
-    pub(crate) fn check(&self) -> Result<(), Trouble> {
-        let envelope = Envelope::new(self.serial, self.body.clone());
-        let encoded = encode(&envelope).map_err(|error| unsayable(&error));
-        encoded.map(drop)
-    }
-
-    pub(crate) fn trouble(serial: u32, trouble: Trouble) -> Self {
-        Self::new(serial, client::Error::from(trouble), Vec::new())
-    }
-}
-
-/// Where a session leaves its answers.
-#[derive(Clone, Debug)]
-pub(crate) struct Outbox {
-    replies: mpsc::Sender<Reply>,
-    /// Told when the client must go because it reads nothing.
-    overrun: Arc<watch::Sender<bool>>,
-    /// The connection, for the store.
-    socket: Option<Arc<OwnedFd>>,
-}
-
-impl Outbox {
-    /// Of a client that has gone; with the other half, nobody waits for it any more.
-    fn of_nobody() -> (Self, mpsc::Receiver<Reply>) {
-        let (replies, nobody) = mpsc::channel(OUTBOX);
-        let outbox = Self {
-            replies,
-            overrun: Arc::new(watch::Sender::new(false)),
-            socket: None,
-        };
-        (outbox, nobody)
-    }
-
-    /// The connection, if it is to outlive the daemon.
-    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(|socket| socket.as_fd())
-    }
-
-    pub(crate) fn send(&self, reply: Reply) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.replies.try_send(reply) {
-            self.overrun.send_replace(true);
-        }
-    }
-
-    /// Answers that there is room for.
-    pub(crate) fn room(&self) -> usize {
-        self.replies.capacity()
-    }
-
-    /// Resolves when nobody reads the answers any more.
-    pub(crate) async fn closed(&self) {
-        self.replies.closed().await;
-    }
-}
 
 /// Tells a client that there is no room for it.
 pub(crate) fn turn_away(socket: &OwnedFd, most: usize) {
@@ -177,7 +67,7 @@ pub(crate) async fn serve(socket: OwnedFd, shared: Arc<Shared>, mut stop: watch:
             return;
         }
     };
-    let owner = Owner::of(Some(channel.as_fd()), software);
+    let owner = Owner::of(guest, software);
     go_on(channel, guest, shared, stop, owner, None).await;
 }
 
@@ -196,7 +86,7 @@ pub(crate) async fn resume(
     let _seat = shared.clients.take(guest);
     match Channel::new(socket) {
         Ok(channel) => {
-            let owner = Owner::of(Some(channel.as_fd()), String::new());
+            let owner = Owner::of(guest, String::new());
             go_on(channel, guest, shared, stop, owner, Some(adopted)).await;
         }
         Err(error) => tracing::warn!(%error, "client lost"),
@@ -210,7 +100,7 @@ pub(crate) async fn await_client(shared: Arc<Shared>, adopted: Adopted) {
     let client = Client {
         orders: receiver,
         outbox,
-        owner: Owner::of(None::<BorrowedFd<'_>>, String::new()),
+        owner: Owner::of(Guest::host(), String::new()),
         serial: 0,
     };
     tokio::spawn(async move {
@@ -228,18 +118,13 @@ async fn go_on(
     owner: Owner,
     adopted: Option<Adopted>,
 ) {
-    let (replies, outgoing) = mpsc::channel(OUTBOX);
-    let (overrun, mut overran) = watch::channel(false);
     let kept = shared.context.store.is_there();
     let socket = kept.then(|| channel.as_fd().try_clone_to_owned().ok());
+    let (outbox, outgoing, mut overran) = Outbox::new(socket.flatten());
     let mut connection = Connection {
         guest,
         shared,
-        outbox: Outbox {
-            replies,
-            overrun: Arc::new(overrun),
-            socket: socket.flatten().map(Arc::new),
-        },
+        outbox,
         owner,
         sessions: HashMap::new(),
         tasks: JoinSet::new(),
@@ -249,7 +134,7 @@ async fn go_on(
     }
     tokio::select! {
         () = connection.listen(&channel) => {}
-        () = write(&channel, outgoing) => {}
+        () = outbox::write(&channel, outgoing) => {}
         _ = overran.wait_for(|overran| *overran) => {
             tracing::warn!("client dropped: it does not read its answers");
         }
@@ -295,50 +180,6 @@ async fn greet(
         .await
         .map_err(|error| protocol(&error))?;
     Ok((guest, seat, software))
-}
-
-async fn write(channel: &Channel, mut outgoing: mpsc::Receiver<Reply>) {
-    while let Some(reply) = outgoing.recv().await {
-        let Reply {
-            serial,
-            body,
-            fds,
-            told,
-            called,
-            once,
-        } = reply;
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        let envelope = Envelope::new(serial, body);
-        let sent = match channel.send(&envelope, &fds).await {
-            Err(SendError::Encode(error)) => {
-                tracing::error!(%error, "an answer does not fit the protocol");
-                let instead = client::Error::from(unsayable(&error));
-                channel.send(&Envelope::new(serial, instead), &[]).await
-            }
-            sent => sent,
-        };
-        if let Err(error) = sent {
-            return tracing::debug!(%error, "client lost");
-        }
-        match called {
-            Some(custody) if once => custody.notify(),
-            Some(custody) => call_pipeline(custody),
-            None => {}
-        }
-        if let Some(told) = told {
-            let _ = told.send(());
-        }
-    }
-}
-
-/// What a client hears in place of an answer that its side would refuse.
-fn unsayable(error: &EncodeError) -> Trouble {
-    Trouble::new(
-        ErrorCode::Internal,
-        "the daemon has no valid answer",
-        error.to_string(),
-        "report this to coldshoe's authors, with the daemon's log",
-    )
 }
 
 struct Connection {
@@ -396,7 +237,7 @@ impl Connection {
     }
 
     async fn drained(&self) {
-        let _all = self.outbox.replies.reserve_many(OUTBOX).await;
+        self.outbox.drained().await;
     }
 
     fn dispatch(&mut self, serial: u32, body: Body, fds: Vec<OwnedFd>) {
@@ -481,71 +322,6 @@ impl Connection {
             session::run(context, opening, client).await;
             id
         });
-    }
-
-    fn list(&self, serial: u32, topic: i32, after: u64) {
-        let context = &self.shared.context;
-        let mut listing = client::Listing::default();
-        match client::Topic::try_from(topic) {
-            Ok(client::Topic::Sessions) => {
-                listing.sessions = context.roster.after(after, self.guest)
-            }
-            Ok(client::Topic::Faults) => {
-                listing.faults = context.history.faults(after, |owner| self.guest.may(owner))
-            }
-            _ => listing.quarantined = context.history.quarantined(),
-        }
-        self.outbox.send(Reply::new(serial, listing, Vec::new()));
-    }
-
-    fn release(&self, serial: u32, module: &str) {
-        if !self.guest.is_host() {
-            let trouble = Trouble::new(
-                ErrorCode::Denied,
-                format!("module {module:?} is not released"),
-                format!(
-                    "user {} is neither root nor this daemon's",
-                    self.guest.uid()
-                ),
-                "ask an administrator, or do it as root",
-            );
-            return self.outbox.send(Reply::trouble(serial, trouble));
-        }
-        let known = self.shared.context.history.release(module);
-        tracing::info!(module, known, "released");
-        let done = client::Done { session: 0 };
-        self.outbox.send(Reply::new(serial, done, Vec::new()));
-    }
-
-    fn trace(&self, serial: u32, session: u64, frames: u32) {
-        let roster = &self.shared.context.roster;
-        let Some(source) = roster.source(session, self.guest) else {
-            let trouble = Trouble::new(
-                ErrorCode::NoSuchSession,
-                format!("session {session} cannot be traced"),
-                "there is no such session, or it has no worker right now",
-                "`coldshoectl list sessions` shows those that there are",
-            );
-            return self.outbox.send(Reply::trouble(serial, trouble));
-        };
-        let tracing = client::Tracing {
-            params_format: source.params_format.clone(),
-            isp_capabilities: source.isp_capabilities,
-        };
-        self.outbox.send(
-            match trace::begin(Arc::clone(roster), session, source, frames) {
-                Ok(out_of) => Reply::new(serial, tracing, vec![out_of]),
-                Err(error) => Reply::trouble(
-                    serial,
-                    Trouble::new(
-                        ErrorCode::Internal,
-                        format!("session {session} cannot be traced"),
-                        error.to_string(),
-                        "close sessions, or try again",
-                    ),
-                ),
-            },
-        );
     }
 
     fn order(&mut self, session: u64, order: Order) {

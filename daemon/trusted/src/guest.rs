@@ -31,6 +31,8 @@ impl OpenTo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
     uid: Uid,
+    /// His process; 0: none that is known.
+    pid: u32,
     host: bool,
 }
 
@@ -57,6 +59,7 @@ impl Guest {
         }
         Ok(Self {
             uid: peer.uid,
+            pid: peer.pid.as_raw_nonzero().get().unsigned_abs(),
             host,
         })
     }
@@ -65,6 +68,7 @@ impl Guest {
     pub(crate) fn host() -> Self {
         Self {
             uid: rustix::process::geteuid(),
+            pid: 0,
             host: true,
         }
     }
@@ -74,6 +78,7 @@ impl Guest {
     pub(crate) fn stranger(uid: u32) -> Self {
         Self {
             uid: Uid::from_raw(uid),
+            pid: 0,
             host: false,
         }
     }
@@ -81,6 +86,11 @@ impl Guest {
     /// His user id.
     pub(crate) fn uid(self) -> u32 {
         self.uid.as_raw()
+    }
+
+    /// The process that connected.
+    pub(crate) fn pid(self) -> u32 {
+        self.pid
     }
 
     /// Whether all is his: he is root or the daemon's own user.

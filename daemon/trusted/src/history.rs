@@ -29,6 +29,8 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_FAULTS: usize = 256;
 /// Modules that are remembered to have failed.
 const MAX_MODULES: usize = 256;
+/// Modules whose faults are counted.
+const MAX_COUNTED: usize = 1024;
 /// Releases that a session may be late to hear of.
 const RELEASES: usize = 64;
 /// Longest text of a fault, in bytes.
@@ -142,6 +144,8 @@ struct Content {
 #[derive(Debug)]
 pub(crate) struct History {
     content: Mutex<Content>,
+    /// Faults of each module since the daemon started: those that are remembered may be fewer.
+    counts: Mutex<BTreeMap<String, u64>>,
     changed: Notify,
     /// Modules that are released.
     released: broadcast::Sender<Arc<str>>,
@@ -162,6 +166,7 @@ impl History {
         });
         Self {
             content: Mutex::new(content),
+            counts: Mutex::default(),
             changed: Notify::new(),
             released: broadcast::Sender::new(RELEASES),
             news: watch::Sender::new(()),
@@ -174,6 +179,7 @@ impl History {
         let Fault {
             reason, trouble, ..
         } = fault;
+        self.count(whose.module);
         let mut content = self.lock();
         content.last += 1;
         let record = Record {
@@ -297,11 +303,23 @@ impl History {
         standing.is_some_and(|standing| standing.quarantined.is_some())
     }
 
-    /// How many of the faults that are remembered were of a module.
+    /// How many faults a module had since the daemon started.
     pub(crate) fn faults_of(&self, module: &str) -> u64 {
-        let content = self.lock();
-        let own = content.faults.iter().filter(|fault| fault.module == module);
-        own.count() as u64
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(module).copied().unwrap_or(0)
+    }
+
+    fn count(&self, module: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MAX_COUNTED && !counts.contains_key(module) {
+            // Files that come and go under ever new names: the best of them is missed least.
+            let best = counts.iter().min_by_key(|(_, count)| **count);
+            if let Some(best) = best.map(|(name, _)| name.clone()) {
+                counts.remove(&best);
+            }
+        }
+        let count = counts.entry(module.to_owned()).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// Number of the last fault.
@@ -498,7 +516,9 @@ mod tests {
         let refused = after.admit("acme").unwrap_err();
         assert_eq!(refused.code, ErrorCode::ModuleQuarantined);
         assert!(refused.remedy.contains("coldshoectl module release acme"));
+        assert_eq!(after.faults_of("acme"), 0, "another daemon counts its own");
         assert_eq!(fault(&after, "acme", 1), number + 1, "numbers go on");
+        assert_eq!((after.faults_of("acme"), after.faults_of("open")), (1, 0));
     }
 
     #[test]
@@ -533,6 +553,7 @@ mod tests {
             read.extend(part);
         }
         assert_eq!(read.len(), MAX_FAULTS);
+        assert_eq!(history.faults_of("acme"), 1000);
         assert_eq!((read[0].number, read[MAX_FAULTS - 1].number), (745, 1000));
         for module in 0..1000 {
             history.quarantined_in_session(&format!("m{module}"), "why");
@@ -540,6 +561,18 @@ mod tests {
         assert_eq!(history.lock().modules.len(), MAX_MODULES);
         write(&history, &dir);
         assert!(dir.path().join(NAME).metadata().unwrap().len() < MAX_FILE);
+    }
+
+    #[test]
+    fn ever_new_names_push_no_module_out_that_keeps_failing() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = open(&dir);
+        for round in 0..3 * MAX_COUNTED {
+            fault(&history, "acme", 0);
+            fault(&history, &format!("m{round}"), 0);
+        }
+        assert_eq!(history.faults_of("acme"), 3 * MAX_COUNTED as u64);
+        assert_eq!(history.counts.lock().unwrap().len(), MAX_COUNTED);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
         let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
         handle.reload(filter).map_err(|error| error.to_string())
     });
-    let which = options.bus.unwrap_or_else(WhichBus::discover);
+    let which = config.bus.unwrap_or_else(WhichBus::discover);
     let said = (said, log_filter);
     let ended = runtime.block_on(run(config, passed, stop_at_eof, said, &log, (which, dial)));
     // A thread that waits for a disk which does not answer ends with the process.

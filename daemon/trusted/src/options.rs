@@ -75,7 +75,7 @@ pub(crate) struct Options {
     /// The bus to be on as org.coldshoe.Coldshoe1: system, session, none [default: session where there is
     /// one]
     #[arg(long, value_name = "BUS")]
-    pub(crate) bus: Option<WhichBus>,
+    bus: Option<WhichBus>,
     /// Stop when standard input ends: ties the daemon to who holds the other end of a pipe
     #[arg(long)]
     pub(crate) stop_at_eof: bool,
@@ -115,6 +115,7 @@ impl Options {
             max_pause_ms: self.max_pause.map(Said::by_hand),
             max_sessions: self.max_sessions.map(Said::by_hand),
             max_clients: self.max_clients.map(Said::by_hand),
+            bus: self.bus.map(Said::by_hand),
             log: self.log.clone().map(Said::by_hand),
         }
     }
@@ -176,6 +177,7 @@ mod tests {
             "--max-pause=1",
             "--max-sessions=1",
             "--max-clients=1",
+            "--bus=none",
             "--log=debug",
         ];
         assert_eq!(said(&all), Settings::KEYS.len());

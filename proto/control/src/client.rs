@@ -177,7 +177,9 @@ impl OpenSession {
         check::within("stats_capacity", self.stats_capacity, 1, MAX_CAPACITY)?;
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
         check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
-        self.resume.as_ref().map_or(Ok(()), Resume::validate)
+        self.resume
+            .as_ref()
+            .map_or(Ok(()), |resume| resume.validate())
     }
 }
 
@@ -185,6 +187,7 @@ impl Resume {
     fn validate(&self) -> Check {
         token("resume.token", &self.token)?;
         check::not_zero("resume.generation", self.generation)?;
+        self.controls.as_ref().map_or(Ok(()), Controls::validate)?;
         match (&self.sensor, self.started) {
             (Some(sensor), _) => sensor.validate(),
             (None, false) => Ok(()),
@@ -449,12 +452,13 @@ mod tests {
             isp_capabilities: 0b11111,
             buffers: 2,
             standby: true,
-            resume: Some(Resume {
+            resume: Some(Box::new(Resume {
                 token: vec![7; TOKEN],
                 generation: 3,
                 sensor: Some(sensor()),
                 started: true,
-            }),
+                controls: Some(Controls::default()),
+            })),
         }
     }
 
@@ -565,6 +569,10 @@ mod tests {
             }),
             ("resume.sensor", |o| {
                 o.resume.as_mut().unwrap().sensor = None
+            }),
+            ("Contrast", |o| {
+                let controls = &mut o.resume.as_mut().unwrap().controls;
+                controls.as_mut().unwrap().contrast = Some(-1.0);
             }),
         ];
         for (field, change) in cases {

@@ -136,14 +136,16 @@ fn token() -> impl Strategy<Value = Vec<u8>> {
 
 fn resume() -> impl Strategy<Value = client::Resume> {
     let sensor = proptest::option::of(sensor());
-    (token(), number(), sensor, any::<bool>()).prop_map(|(token, generation, sensor, started)| {
-        client::Resume {
+    let controls = proptest::option::of(controls());
+    (token(), number(), sensor, any::<bool>(), controls).prop_map(
+        |(token, generation, sensor, started, controls)| client::Resume {
             token,
             generation,
             started: started && sensor.is_some(),
             sensor,
-        }
-    })
+            controls,
+        },
+    )
 }
 
 fn listing() -> impl Strategy<Value = client::Body> {
@@ -239,7 +241,7 @@ fn client_body() -> impl Strategy<Value = client::Body> {
                 isp_capabilities: sizes.3,
                 buffers: sizes.4,
                 standby,
-                resume,
+                resume: resume.map(Box::new),
             }
             .into()
         });
@@ -351,10 +353,10 @@ fn client_body() -> impl Strategy<Value = client::Body> {
 }
 
 /// Some of the controls, each within its range.
-fn steer() -> impl Strategy<Value = client::Body> {
+fn controls() -> impl Strategy<Value = client::Controls> {
     let many = coldshoe_control::CONTROLS.len();
     let values = vec(proptest::option::of(0.0..=1.0_f64), many);
-    (session(), values, any::<(bool, bool, bool)>()).prop_map(|(session, values, hold)| {
+    values.prop_map(|values| {
         let mut controls = client::Controls::default();
         for (control, share) in coldshoe_control::CONTROLS.iter().zip(values) {
             if let Some(share) = share {
@@ -362,6 +364,12 @@ fn steer() -> impl Strategy<Value = client::Body> {
                 controls.set(control.name, [value.clamp(control.least, control.most); 2]);
             }
         }
+        controls
+    })
+}
+
+fn steer() -> impl Strategy<Value = client::Body> {
+    (session(), controls(), any::<(bool, bool, bool)>()).prop_map(|(session, controls, hold)| {
         client::Steer {
             session,
             controls: Some(controls),

@@ -1,14 +1,19 @@
 //! Promises about the D-Bus API, over a real dbus-daemon and the real daemon.
 #![forbid(unsafe_code)]
 
+mod activation;
+mod apps;
 mod away;
 mod bad;
+mod ctl;
 mod faults;
+mod handed_on;
 mod introspection;
 mod modules;
 mod objects;
 mod others;
 mod polkit;
+mod settings;
 mod steering;
 
 use std::collections::HashMap;

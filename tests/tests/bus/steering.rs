@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use coldshoe::Session;
 use coldshoe_tests::{Daemon, MessageBus, Objects, PATIENCE, Place, frame, run_frame, running};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zbus::Proxy;
 
 use crate::{changed, next, none, on_bus, one, refused};
@@ -16,7 +17,7 @@ const TELLS: &str = "out->metadata.colour_temperature = in->controls.set; \
     out->metadata.colour_gain_red = 1 + in->controls.contrast; \
     out->metadata.colour_gain_blue = 1 + in->controls.ae_metering";
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     place.module("tells", &[("IN_PROCESS", TELLS)]);
     place
@@ -24,14 +25,14 @@ fn place() -> Place {
 
 /// What a module was asked for with a frame: bits, AE (1 not asked, 10 off, 11 on), contrast, metering.
 #[derive(Debug, PartialEq)]
-struct Asked {
-    bits: u32,
-    ae: f64,
-    contrast: f64,
-    metering: f64,
+pub(crate) struct Asked {
+    pub(crate) bits: u32,
+    pub(crate) ae: f64,
+    pub(crate) contrast: f64,
+    pub(crate) metering: f64,
 }
 
-fn asked(session: &mut Session, number: u64) -> Asked {
+pub(crate) fn asked(session: &mut Session, number: u64) -> Asked {
     let ticket = session
         .submit(&frame(number, PATIENCE), &[7; 64])
         .expect("a slot");
@@ -47,7 +48,7 @@ fn asked(session: &mut Session, number: u64) -> Asked {
     }
 }
 
-async fn set(session: &Proxy<'_>, name: &str, value: impl Into<zbus::Variant<'static>>) {
+pub(crate) async fn set(session: &Proxy<'_>, name: &str, value: impl Into<zbus::Variant<'static>>) {
     let call = (one(name, value), none());
     session
         .call::<_, _, ()>("SetControls", &call)
@@ -171,6 +172,29 @@ fn what_is_held_is_held_until_its_descriptor_is_closed() {
         }
         assert_eq!(ae, 11.0);
         drop(other);
+    });
+}
+
+#[test]
+fn a_hold_ends_with_its_session_and_its_holder_sees_that() {
+    let bus = MessageBus::new();
+    let daemon = bus.daemon_in(place(), &[]);
+    let session = running(&daemon, "tells");
+    on_bus(async {
+        let steered = Objects(bus.connect().await).session(session.id()).await;
+        let held: zbus::OwnedFd = steered
+            .call("Hold", &("ae", "a panorama", none()))
+            .await
+            .expect("held");
+        let held = OwnedFd::from(held);
+        let seen = |timeout: Option<&Timespec>| {
+            let mut events = [PollFd::new(&held, PollFlags::empty())];
+            poll(&mut events, timeout).expect("polled") == 1
+        };
+        assert!(!seen(Some(&Timespec::default())), "it is held");
+        session.close().expect("closed");
+        let patience = Timespec::try_from(PATIENCE).expect("some seconds");
+        assert!(seen(Some(&patience)), "nobody tells its holder");
     });
 }
 

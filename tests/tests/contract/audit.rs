@@ -101,7 +101,7 @@ fn a_trace_ends_with_the_session_and_of_none_there_is_none() {
     let output = ctl(&daemon, &["contract", "audit", "4711"])
         .output()
         .expect("coldshoectl");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     daemon.assert_at_rest();
 }
 

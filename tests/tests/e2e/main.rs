@@ -8,6 +8,7 @@ mod daemons;
 mod forged;
 mod frames;
 mod guests;
+mod guides;
 mod hostile_worker;
 mod jail;
 mod leaving;

@@ -242,9 +242,29 @@ fn monitor_prints_a_line_for_each_thing_that_happens() {
 }
 
 #[test]
+fn what_is_listed_are_sessions_if_nobody_says() {
+    let daemon = Daemon::new();
+    let _session = running(&daemon, "good");
+    for more in [&[][..], &["--json"]] {
+        let [short, long] = [&["list"][..], &["list", "sessions"]]
+            .map(|verb| said(&daemon, &[verb, more].concat()));
+        assert_eq!(short, long);
+        assert!(short.0 == Some(0) && short.1.contains("good"), "{short:?}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_name_every_verb() {
     let verbs = [
-        "demo", "check", "module", "status", "top", "monitor", "list", "policy", "contract",
+        "demo", "check", "module", "status", "top", "monitor", "list", "info", "hold", "set",
+        "policy", "contract",
+    ];
+    let below = [
+        "list-modules",
+        "module-trust",
+        "module-forget",
+        "module-quarantine",
+        "module-release",
     ];
     for shell in ["bash", "zsh", "fish"] {
         let output = Command::new(built("coldshoectl"))
@@ -263,4 +283,8 @@ fn completions_and_manual_pages_name_every_verb() {
     let page = std::fs::read_to_string(dir.path().join("coldshoectl.1")).expect("a page");
     assert!(verbs.iter().all(|verb| page.contains(verb)), "{page}");
     assert!(dir.path().join("coldshoectl-contract-audit.1").exists());
+    for verb in below {
+        let page = dir.path().join(format!("coldshoectl-{verb}.1"));
+        assert!(page.exists(), "{verb}");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::FaultRecord;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use zbus::fdo::{ObjectManager, Properties, RequestNameFlags, RequestNameReply};
@@ -34,7 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOKS_FOR_MODULES: u32 = 5;
 
 /// A bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WhichBus {
     /// The machine's.
     System,
@@ -261,6 +263,8 @@ impl Link {
         let looked = tokio::task::spawn_blocking(move || house.modules.refresh(&house.context));
         match timeout(PATIENCE, looked).await {
             Ok(Ok(())) => {}
+            // The daemon ends.
+            Ok(Err(error)) if error.is_cancelled() => {}
             Ok(Err(error)) => tracing::error!(%error, "the modules were not looked at"),
             Err(_) => tracing::warn!("the modules' disk does not answer"),
         }

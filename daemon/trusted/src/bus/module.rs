@@ -150,7 +150,7 @@ impl Module {
         Ok(self.facts()?.state)
     }
 
-    /// How many of the last 256 faults were its own.
+    /// How often it failed since the daemon started.
     #[zbus(property)]
     fn faults(&self) -> fdo::Result<u64> {
         Ok(self.facts()?.faults)

@@ -3,6 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::*;
+use coldshoe_control::client::Controls;
+
 use crate::roster::Newcomer;
 
 /// Commands that may wait for a session.
@@ -16,6 +18,8 @@ pub(super) struct Prepared {
     pub(super) stage: Stage,
     pub(super) states: States,
     pub(super) generation: u32,
+    /// What others than the pipeline ask for, if it was told of any by another daemon.
+    pub(super) controls: Option<Controls>,
 }
 
 pub(super) async fn prepare(
@@ -42,15 +46,15 @@ pub(super) async fn prepare(
         .and_then(|fd| coldshoe_frame::Custody::map(fd.as_fd(), memory.geometry).ok());
     let states = custody.map_or_else(States::default, |custody| States::of(custody.checkpoints()));
     let brief = Brief::find(id, context, request, &name, memory, &terms, permit).await?;
-    let (stage, generation) = match resume {
-        None => (Stage::Opened, 0),
+    let (stage, generation, controls) = match resume {
+        None => (Stage::Opened, 0, None),
         Some(resume) => {
             let stage = match resume.sensor {
                 None => Stage::Opened,
                 Some(sensor) if resume.started => Stage::Streaming(sensor),
                 Some(sensor) => Stage::Configured(sensor),
             };
-            (stage, resume.generation)
+            (stage, resume.generation, resume.controls)
         }
     };
     Ok(Prepared {
@@ -59,6 +63,7 @@ pub(super) async fn prepare(
         stage,
         states,
         generation,
+        controls,
     })
 }
 
@@ -83,6 +88,7 @@ impl Session {
             stage,
             states,
             generation,
+            controls,
         } = prepared;
         let token: Token = rand::random();
         let (taking, comers) = mpsc::channel(1);
@@ -118,7 +124,7 @@ impl Session {
             comers,
             commands,
             commanders,
-            steering: Steering::default(),
+            steering: Steering::kept(controls),
             former: None,
             owner,
             began_us,
@@ -159,6 +165,7 @@ impl Session {
             stage,
             states: States::of(kept.states.clone()),
             generation: kept.generation,
+            controls: kept.controls,
             brief,
         };
         let mut client = client;
@@ -175,7 +182,6 @@ impl Session {
             session.place.began(kept.began_us);
         }
         session.former = former;
-        session.steering = Steering::kept(kept.controls);
         // Whoever resumes it has the token of old.
         if let Ok(token) = kept.token.as_slice().try_into() {
             session.token = token;

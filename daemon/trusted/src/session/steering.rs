@@ -3,7 +3,7 @@
 use coldshoe_control::client::{Controls, Steer};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::*;
 
@@ -70,6 +70,8 @@ pub(super) struct Steering {
     pub(super) controls: Controls,
     held: [Option<Hold>; 3],
     tickets: u64,
+    /// Ends with the session, and with it every hold.
+    life: watch::Sender<()>,
     /// The pipeline was told of something.
     pub(super) ever: bool,
 }
@@ -81,11 +83,14 @@ struct Hold {
 }
 
 impl Steering {
-    /// What another daemon had; its holds ended with it.
+    /// What another daemon had; its holds ended with it, and what it had begun is begun.
     pub(super) fn kept(controls: Option<Controls>) -> Self {
         Self {
             ever: controls.is_some(),
-            controls: controls.unwrap_or_default(),
+            controls: Controls {
+                af_trigger: None,
+                ..controls.unwrap_or_default()
+            },
             ..Self::default()
         }
     }
@@ -188,13 +193,18 @@ impl Session {
             "held"
         );
         let commands = self.commanders.clone();
+        let mut life = self.steering.life.subscribe();
         tokio::spawn(async move {
-            // Nothing is ever written: the other end can only go.
-            loop {
-                match ours.ready(Interest::ERROR).await {
-                    Ok(ready) if !(ready.is_error() || ready.is_write_closed()) => {}
-                    _ => break,
-                }
+            // Nothing is ever written: the other end can only go. When the session does, this one goes:
+            // its holder sees that nothing is held any more.
+            let let_go = async {
+                while let Ok(ready) = ours.ready(Interest::ERROR).await
+                    && !(ready.is_error() || ready.is_write_closed())
+                {}
+            };
+            tokio::select! {
+                () = let_go => {}
+                Err(_) = life.changed() => return,
             }
             if let Some(commands) = commands.upgrade() {
                 let _ = commands.send(Command::LetGo { ticket }).await;

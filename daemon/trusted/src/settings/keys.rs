@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{FilePath, Filter, ProfileName, Within};
-use crate::{CpuList, Fallback};
+use crate::{CpuList, Fallback, WhichBus};
 
 /// When another value counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +187,9 @@ keys! {
     max_sessions: Within<1, 1024>, "--max-sessions", Restart;
     /// Clients at a time.
     max_clients: Within<1, 1024>, "--max-clients", Restart;
+    /// The bus to be on as org.coldshoe.Coldshoe1: system, session, none. If nobody says, the user's where
+    /// there is one.
+    bus: WhichBus, "--bus", Restart;
     /// What to log: error, warn, info, debug, trace, or a filter such as "coldshoed=debug".
     log: Filter, "--log", Reload;
 }
@@ -243,6 +246,7 @@ mod tests {
             ("fallbacks", "[\"open\", \"imx219=acme\"]"),
             ("log", "\"coldshoed=debug\""),
             ("fd_store", "true"),
+            ("bus", "\"system\""),
             ("max_faults", "3"),
         ];
         for (key, value) in texts {
