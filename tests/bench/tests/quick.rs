@@ -47,18 +47,19 @@ fn a_quick_run_has_figures_of_everybody_and_keeps_the_hot_path_bare() {
     }
     for path in report["hot_paths"].as_array().unwrap() {
         assert_eq!(path["allocations"], 0.0, "{path}");
+        // Without strace nobody counts.
+        let Some(calls) = path["system_calls"].as_f64() else {
+            continue;
+        };
+        let sleeps = path["by_name"]["futex"].as_f64().unwrap_or(0.0);
         let most = if path["name"] == "frame-awake-4k" {
             0.0
         } else {
             2.0
         };
-        // Without strace nobody counts.
-        assert!(
-            path["system_calls"]
-                .as_f64()
-                .is_none_or(|calls| calls <= most),
-            "{path}"
-        );
+        assert!(sleeps <= most, "{path}");
+        // A worker that is woken without a frame looks at its socket: on a busy machine, now and then.
+        assert!(calls - sleeps < 0.1, "{path}");
     }
 }
 
