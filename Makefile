@@ -195,8 +195,8 @@ packages: build
 
 # In a virtual machine, as root: what only a real system can show.
 vm: packages
-	$(CARGO) build --locked --release -p coldshoe-tests --bin coldshoe-stream
-	tests/vm/service target/packages $(TARGET)/release/coldshoe-stream
+	$(CARGO) build --locked -p coldshoe-tests --bin coldshoe-stream
+	tests/vm/service target/packages $(TARGET)/debug/coldshoe-stream
 	tests/vm/camera target/packages
 # As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
 packages-test: packages

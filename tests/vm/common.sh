@@ -50,6 +50,8 @@ furnish() {
 	install -m 644 tests/vm/rows.sh "$root/usr/local/lib/"
 	install -m 644 tests/vm/coldshoe-vm-tests.service "$root/etc/systemd/system/"
 	chroot "$root" systemctl enable -q coldshoe-vm-tests.service
+	# A login there would hang up on what is run.
+	chroot "$root" systemctl mask -q serial-getty@ttyS0.service
 	chroot "$root" systemctl set-default -q multi-user.target
 	chroot "$root" useradd -m -G video ada
 	chroot "$root" useradd -m bob

@@ -258,13 +258,19 @@ fn a_standby_of_a_daemon_that_was_killed_does_not_stay() {
     let mut open = manager.place().open("good");
     open.standby = true;
     let session = Session::open(&open).expect("a session");
-    let ready = || sessions(manager.place())[0].standby;
+    let ready = || {
+        let first = sessions(manager.place()).into_iter().next();
+        first.is_some_and(|session| session.standby)
+    };
     until("a standby is ready", ready, std::thread::yield_now);
     let keeper = parent(session.worker_pid());
     assert_eq!(coldshoe_tests::children(keeper).len(), 2);
     manager.kill();
     manager.restart();
-    let ready = || sessions(manager.place())[0].standby;
+    let ready = || {
+        let first = sessions(manager.place()).into_iter().next();
+        first.is_some_and(|session| session.standby)
+    };
     until("another standby is ready", ready, std::thread::yield_now);
     let two = || coldshoe_tests::children(keeper).len() == 2;
     until("the first standby is gone", two, std::thread::yield_now);
