@@ -178,9 +178,16 @@ impl Mesh {
     #[must_use]
     pub fn from_fn(gain: impl Fn(usize, f64, f64) -> f64) -> Box<Self> {
         let at = |i: usize| {
-            let (channel, node) = (i / (Self::NODES * Self::NODES), i % (Self::NODES * Self::NODES));
+            let (channel, node) = (
+                i / (Self::NODES * Self::NODES),
+                i % (Self::NODES * Self::NODES),
+            );
             let place = |n: usize| n as f64 / (Self::NODES - 1) as f64;
-            gain(channel, place(node % Self::NODES), place(node / Self::NODES))
+            gain(
+                channel,
+                place(node % Self::NODES),
+                place(node / Self::NODES),
+            )
         };
         let largest = (0..3072).map(at).fold(1.0, f64::max);
         // A byte of 255 is a hair below the scale's end.
@@ -235,14 +242,26 @@ mod tests {
             assert_eq!(mesh.scale, scale, "{largest}");
             let of = |node: usize| f64::from(mesh.mesh[node] & 0xff) * step(scale);
             assert!((of(0) - 1.0).abs() <= step(scale) / 2.0);
-            assert!((of(31) - largest.min(15.95)).abs() <= step(scale), "{largest}");
+            assert!(
+                (of(31) - largest.min(15.95)).abs() <= step(scale),
+                "{largest}"
+            );
         }
     }
 
     #[test]
     fn the_mesh_has_a_page_a_channel_and_the_same_for_every_light() {
-        let mesh = Mesh::from_fn(|channel, _, y| if y == 1.0 { 1.0 } else { [1.5, f64::NAN, 0.5][channel] });
-        assert_eq!((mesh.mesh[0], mesh.mesh[1024], mesh.mesh[2048]), (0xc0_c0_c0, 0x80_80_80, 0x40_40_40));
+        let mesh = Mesh::from_fn(|channel, _, y| {
+            if y == 1.0 {
+                1.0
+            } else {
+                [1.5, f64::NAN, 0.5][channel]
+            }
+        });
+        assert_eq!(
+            (mesh.mesh[0], mesh.mesh[1024], mesh.mesh[2048]),
+            (0xc0_c0_c0, 0x80_80_80, 0x40_40_40)
+        );
         assert_eq!(mesh.mesh[1023], 0x80_80_80);
         let mut body = vec![0; Mesh::SIZE - 8];
         mesh.encode(&mut body);

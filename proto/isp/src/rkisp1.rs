@@ -326,7 +326,11 @@ mod tests {
         let ctk = Ctk::from_rows([[1.0 / 3.0; 3], [-8.0, 9.0, 0.0], [f64::NAN, 0.5, 0.5]]);
         assert_eq!(ctk.coeff[..3].iter().sum::<u16>(), 128);
         assert_eq!(ctk.coeff[3..6], [0x400, 0x3ff, 0]);
-        let rows = [[1.733, -0.511, -0.222], [-0.333, 1.666, -0.333], [0.017, -0.717, 1.7]];
+        let rows = [
+            [1.733, -0.511, -0.222],
+            [-0.333, 1.666, -0.333],
+            [0.017, -0.717, 1.7],
+        ];
         let back = Ctk::from_rows(rows).rows();
         for (row, want) in back.iter().zip(&rows) {
             assert_eq!(row.iter().sum::<f64>(), 1.0);
@@ -342,7 +346,10 @@ mod tests {
         assert_eq!(Bls::uniform(f64::NAN).fixed, [0; 4]);
         assert_eq!(Bls::uniform(64.0 / 1023.0).fixed, [256; 4]);
         let goc = Goc::from_fn(|x| x);
-        assert_eq!((goc.gamma_y[0], goc.gamma_y[16], goc.gamma_y[17]), (0, 4095, 0));
+        assert_eq!(
+            (goc.gamma_y[0], goc.gamma_y[16], goc.gamma_y[17]),
+            (0, 4095, 0)
+        );
         assert_eq!(goc.gamma_y[4], 256);
         assert_eq!(Cproc::new(9.0, f64::NAN).contrast, 255);
         assert_eq!(Cproc::new(1.0, f64::NAN).saturation, 128);

@@ -136,7 +136,10 @@ mod tests {
         };
         let mut body = [0; 16];
         odd.encode(&mut body);
-        assert_eq!(body, [0xfe, 0, 1, 0, 0xfe, 0xff, 3, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(
+            body,
+            [0xfe, 0, 1, 0, 0xfe, 0xff, 3, 0, 0, 0, 0, 0, 1, 2, 3, 4]
+        );
         assert_eq!(Odd::decode(&body), Ok(odd));
     }
 
@@ -145,8 +148,18 @@ mod tests {
         for reserved in [1, 8, 9, 10, 11] {
             let mut body = [0; 16];
             body[reserved] = 1;
-            assert_eq!(Odd::decode(&body), Err(BlockError::Reserved { block: "ODD" }));
+            assert_eq!(
+                Odd::decode(&body),
+                Err(BlockError::Reserved { block: "ODD" })
+            );
         }
-        assert!(matches!(Odd::decode(&[0; 15]), Err(BlockError::Size { got: 15, want: 16, .. })));
+        assert!(matches!(
+            Odd::decode(&[0; 15]),
+            Err(BlockError::Size {
+                got: 15,
+                want: 16,
+                ..
+            })
+        ));
     }
 }

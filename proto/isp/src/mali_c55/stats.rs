@@ -91,7 +91,11 @@ impl Stats {
         for (count, raw) in self.histogram.iter_mut().zip(bytes.chunks_exact(2)) {
             *count = unpack_count(u16::get(raw));
         }
-        for (bins, raw) in self.five_bins.iter_mut().zip(bytes[FIVE_BINS..].chunks_exact(8)) {
+        for (bins, raw) in self
+            .five_bins
+            .iter_mut()
+            .zip(bytes[FIVE_BINS..].chunks_exact(8))
+        {
             let [b0, b1, b3, b4]: [u16; 4] = Wire::get(raw);
             let others = [b0, b1, b3, b4].map(u32::from).iter().sum::<u32>();
             // At most 0xffff.
@@ -112,7 +116,9 @@ impl Stats {
         for (raw, count) in bytes.chunks_exact_mut(2).zip(&self.histogram) {
             pack_count(*count).put(raw);
         }
-        for (raw, [b0, b1, _, b3, b4]) in bytes[FIVE_BINS..].chunks_exact_mut(8).zip(&self.five_bins) {
+        for (raw, [b0, b1, _, b3, b4]) in
+            bytes[FIVE_BINS..].chunks_exact_mut(8).zip(&self.five_bins)
+        {
             [*b0, *b1, *b3, *b4].put(raw);
         }
         for (raw, (red, blue, pixels)) in bytes[RATIOS..].chunks_exact_mut(8).zip(&self.ratios) {

@@ -98,7 +98,13 @@ mod tests {
 
     #[test]
     fn a_frame_that_sectors_cannot_cover_has_no_correction() {
-        for (width, height) in [(0, 480), (143, 480), (640, 100), (20_000, 480), (u32::MAX, 480)] {
+        for (width, height) in [
+            (0, 480),
+            (143, 480),
+            (640, 100),
+            (20_000, 480),
+            (u32::MAX, 480),
+        ] {
             assert_eq!(Lsc::from_fn(width, height, |_, _, _| 1.0), None);
         }
     }
@@ -106,9 +112,15 @@ mod tests {
     #[test]
     fn gains_are_1024ths_by_channel_and_node() {
         let lsc = Lsc::from_fn(640, 480, |c, x, y| 1.0 + c as f64 / 4.0 + x + y / 2.0).unwrap();
-        assert_eq!((lsc.gains[0][0], lsc.gains[1][16], lsc.gains[3][288]), (1024, 2304, 3328));
+        assert_eq!(
+            (lsc.gains[0][0], lsc.gains[1][16], lsc.gains[3][288]),
+            (1024, 2304, 3328)
+        );
         assert_eq!(lsc.x_grad[0], 819);
         let cut = Lsc::from_fn(640, 480, |c, _, _| [9.0, f64::NAN, 0.5, 1.0][c]).unwrap();
-        assert_eq!((cut.gains[0][7], cut.gains[1][7], cut.gains[2][7]), (4095, 1024, 512));
+        assert_eq!(
+            (cut.gains[0][7], cut.gains[1][7], cut.gains[2][7]),
+            (4095, 1024, 512)
+        );
     }
 }
