@@ -17,6 +17,7 @@ mod signals;
 mod status;
 mod told;
 mod top;
+mod tune;
 mod words;
 
 use std::process::ExitCode;
@@ -60,6 +61,9 @@ enum Verb {
     /// Shows what parameters may say, and holds buffers against it
     #[command(subcommand)]
     Contract(contract::Verb),
+    /// Measures a camera and writes what was found into a tuning file of the open module
+    #[command(subcommand)]
+    Tune(tune::Verb),
     /// Prints the completions of a shell
     Completion(generate::Completion),
     /// Writes the manual pages into a directory
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Monitor(options) => monitor::run(&options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Tune(verb) => tune::run(&verb).map_err(|e| failure(&e, e.exit_code())),
         Verb::Completion(options) => generate::completion(CommandLine::command(), &options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, 1)),
