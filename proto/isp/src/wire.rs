@@ -85,7 +85,10 @@ macro_rules! wire_block {
 
             fn encode(&self, body: &mut [u8]) {
                 $(
-                    const { assert!($offset + <$type as $crate::wire::Wire>::BYTES <= $size - 8) };
+                    const {
+                        let end = $offset + <$type as $crate::wire::Wire>::BYTES;
+                        assert!(end <= $size - 8);
+                    }
                     if let Some(body) = body.get_mut($offset..) {
                         $crate::wire::Wire::put(&self.$field, body);
                     }

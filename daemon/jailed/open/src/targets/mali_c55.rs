@@ -131,7 +131,6 @@ impl MaliC55 {
                 luminance,
                 valid: 1.0,
                 clipped: if pixels > 0 { 0.0 } else { measured.clipped },
-                ..Zone::default()
             });
         }
         Ok(true)

@@ -163,7 +163,6 @@ impl Rkisp1 {
                 luminance,
                 valid: 1.0,
                 clipped: f64::from(mean >= CLIPPED_ZONE),
-                ..Zone::default()
             });
         }
         Ok(true)
