@@ -193,7 +193,7 @@ fn finish<M: Measured>(measured: &M, output: &Output) -> Result<ExitCode, Error>
         };
         print(&serde_json::to_string_pretty(&printed).map_err(io::Error::from)?)?;
     } else if output.into.is_none() {
-        print(&format!("{}\n{tables}", table::HEAD).trim_end())?;
+        print(format!("{}\n{tables}", table::HEAD).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -20,8 +20,9 @@ pub(super) fn solve<const N: usize>(
         values.swap(column, pivot);
         for row in column + 1..N {
             let factor = rows[row][column] / rows[column][column];
-            for k in column..N {
-                rows[row][k] -= factor * rows[column][k];
+            let above = rows[column];
+            for (value, above) in rows[row].iter_mut().zip(above).skip(column) {
+                *value -= factor * above;
             }
             values[row] -= factor * values[column];
         }
