@@ -14,7 +14,7 @@ pub use checker::CheckerScene;
 pub use error::SceneError;
 pub use npy::NpyError;
 pub use radiance::RadianceScene;
-pub use raw::RawScene;
+pub use raw::{RawFile, RawScene};
 
 use crate::bayer::{Cfa, Dimensions, Mosaic};
 use crate::light::Light;

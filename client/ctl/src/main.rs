@@ -22,6 +22,7 @@ mod signals;
 mod status;
 mod told;
 mod top;
+mod tune;
 mod words;
 
 use std::process::ExitCode;
@@ -77,6 +78,9 @@ enum Verb {
     /// Shows what parameters may say, and holds buffers against it
     #[command(subcommand)]
     Contract(contract::Verb),
+    /// Measures a camera and writes what was found into a tuning file of the open module
+    #[command(subcommand)]
+    Tune(tune::Verb),
     /// Prints the completions of a shell
     Completion(generate::Completion),
     /// Writes the manual pages into a directory
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
         Verb::Set(options) => set::run(&options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
+        Verb::Tune(verb) => tune::run(&verb).map_err(|e| failure(&e, e.exit_code())),
         Verb::Completion(options) => generate::completion(CommandLine::command(), &options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, 1)),

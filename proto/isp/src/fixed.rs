@@ -50,3 +50,9 @@ pub fn read_u16s<const N: usize>(body: &[u8]) -> [u16; N] {
     }
     words
 }
+
+/// The nearest whole number of `1/one`, within `0..=max`. NaN becomes `otherwise`.
+pub fn scaled(value: f64, one: f64, max: u32, otherwise: f64) -> u32 {
+    let value = if value.is_nan() { otherwise } else { value };
+    (value * one).round().clamp(0.0, f64::from(max)) as u32
+}

@@ -8,6 +8,7 @@ mod audit;
 mod opening;
 mod refusals;
 mod standing;
+mod targets;
 
 use std::path::Path;
 use std::time::Duration;

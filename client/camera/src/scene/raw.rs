@@ -45,7 +45,7 @@ pub struct RawScene {
     as_shot: Option<[f64; 3]>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sidecar {
     file: Option<PathBuf>,
@@ -60,12 +60,23 @@ struct Sidecar {
     kelvin: Option<f64>,
 }
 
-impl RawScene {
-    /// Opens a raw frame, or the sidecar of one.
+/// A raw frame as it is, and what its sidecar tells of the light.
+#[derive(Clone, Debug)]
+pub struct RawFile {
+    /// The frame.
+    pub frame: RawFrame,
+    /// Temperature of the light it was taken under, K, if that is known.
+    pub kelvin: Option<f64>,
+    name: String,
+    sidecar: Sidecar,
+}
+
+impl RawFile {
+    /// Reads a raw frame, or the one that a sidecar is of.
     ///
     /// # Errors
     /// [`SceneError`] names the file and what is wrong with it.
-    pub fn open(path: &Path) -> Result<Self, SceneError> {
+    pub fn read(path: &Path) -> Result<Self, SceneError> {
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")
@@ -78,7 +89,7 @@ impl RawScene {
                 });
             };
             let frame = path.parent().unwrap_or(Path::new("")).join(file);
-            return Self::with_sidecar(&frame, path, &sidecar);
+            return Self::with_sidecar(&frame, path, sidecar);
         }
         let mut beside = path.as_os_str().to_owned();
         beside.push(".toml");
@@ -89,10 +100,11 @@ impl RawScene {
                 sidecar: beside,
             });
         }
-        Self::with_sidecar(path, &beside, &Sidecar::read(&beside)?)
+        let sidecar = Sidecar::read(&beside)?;
+        Self::with_sidecar(path, &beside, sidecar)
     }
 
-    fn with_sidecar(path: &Path, beside: &Path, sidecar: &Sidecar) -> Result<Self, SceneError> {
+    fn with_sidecar(path: &Path, beside: &Path, sidecar: Sidecar) -> Result<Self, SceneError> {
         sidecar.check(beside)?;
         let size = Dimensions::new(sidecar.width, sidecar.height).map_err(|source| {
             SceneError::Dimensions {
@@ -118,13 +130,34 @@ impl RawScene {
         }
         let name = beside.file_stem().unwrap_or(beside.as_os_str());
         Ok(Self {
+            frame,
+            kelvin: sidecar.kelvin,
             name: name.to_string_lossy().into(),
+            sidecar,
+        })
+    }
+}
+
+impl RawScene {
+    /// Opens a raw frame, or the sidecar of one.
+    ///
+    /// # Errors
+    /// [`SceneError`] names the file and what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, SceneError> {
+        let RawFile {
+            frame,
+            kelvin,
+            name,
+            sidecar,
+        } = RawFile::read(path)?;
+        Ok(Self {
+            name,
             radiance: radiance_of(
                 &frame,
                 sidecar.exposure_ms.unwrap_or(NOMINAL_MS),
                 sidecar.as_shot.unwrap_or([1.0; 3]),
             ),
-            light: Light::new(sidecar.kelvin.unwrap_or(NOMINAL_KELVIN), 0.0),
+            light: Light::new(kelvin.unwrap_or(NOMINAL_KELVIN), 0.0),
             as_shot: sidecar.as_shot,
         })
     }

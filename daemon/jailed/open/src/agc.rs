@@ -308,7 +308,7 @@ fn how_far(now: f64, aim: f64, wanted: f64) -> AlgorithmState {
 }
 
 /// Weight of the zone at column `x` and row `y`.
-fn weight(metering: Metering, x: f64, y: f64) -> f64 {
+pub(crate) fn weight(metering: Metering, x: f64, y: f64) -> f64 {
     let (dx, dy) = (x - 0.5, y - 0.5);
     match metering {
         Metering::Matrix => 1.0,

@@ -1,8 +1,9 @@
 //! The open reference module: exposure, white balance, colour, tone, shading and black level.
 //!
 //! One file an algorithm, each pure: statistics and requests in, a decision out. [`tuning`] says
-//! what a camera needs, [`measure`] turns an ISP's statistics into what the algorithms read, and
-//! [`Open`] puts them behind the module interface.
+//! what a camera needs, [`measure`] is what the algorithms read, [`targets`] are the ISPs whose
+//! statistics it comes from and whose blocks they end in, and [`Open`] puts them behind the module
+//! interface.
 #![forbid(unsafe_code)]
 
 pub mod agc;
@@ -17,6 +18,7 @@ pub mod lux;
 pub mod measure;
 mod open;
 mod state;
+pub mod targets;
 pub mod tone;
 pub mod tuning;
 

@@ -42,7 +42,8 @@ impl Measured {
     /// An empty frame with room for the statistics of any supported format.
     pub fn new() -> Self {
         Self {
-            zones: Vec::with_capacity(Statistics::ZONES),
+            // The Mali-C55 has the most.
+            zones: Vec::with_capacity(225),
             histogram: Vec::with_capacity(Statistics::BINS),
             ..Self::default()
         }

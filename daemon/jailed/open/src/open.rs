@@ -3,11 +3,10 @@
 use std::mem;
 
 use coldshoe_ipa::{
-    Actuators, AlgorithmState, Answer, Formats, FrameIn, Init, Ipa, IpaError, Metadata,
-    ModuleFlags, ModuleInfo, Sensor, Wanted,
+    Actuators, AlgorithmState, Answer, FrameIn, Init, Ipa, IpaError, Metadata, ModuleFlags,
+    ModuleInfo, Sensor, Wanted,
 };
-use coldshoe_isp::soft::{self, Lsc, ToneCurve, WbGains};
-use coldshoe_isp::{Block, BuildError, ParamsBuilder, STATS_FORMAT, Statistics};
+use coldshoe_isp::BuildError;
 
 use crate::agc::{Agc, ExposureDecision};
 use crate::awb::{Awb, WhiteDecision};
@@ -15,15 +14,16 @@ use crate::black_level::BlackLevel;
 use crate::ccm::Ccm;
 use crate::controls::Requests;
 use crate::exposure::Limits;
-use crate::lsc::LscTuning;
 use crate::measure::Measured;
 use crate::state::State;
+use crate::targets::{Decided, FORMATS, Kind, Taken, Target};
 use crate::tone::Tone;
 use crate::tuning::Tuning;
 
 /// The open module, one camera's instance.
 #[derive(Debug)]
 pub struct Open {
+    kind: Kind,
     tuning: Tuning,
     capabilities: u64,
     requests: Requests,
@@ -39,49 +39,34 @@ struct Algorithms {
     black_level: BlackLevel,
     ccm: Ccm,
     tone: Tone,
-    lsc: Option<Shading>,
+    target: Target,
     /// Number of the last frame.
     last_frame: Option<u64>,
     /// They go on from another instance's state, and there was no frame since.
     resumed: bool,
 }
 
-/// Lens shading: the block, and the tuning it came from with the frame's width and height.
-#[derive(Debug)]
-struct Shading {
-    block: Box<Lsc>,
-    tuning: LscTuning,
-    size: (u32, u32),
-}
-
-impl Shading {
-    fn new(tuning: &LscTuning, sensor: &Sensor) -> Self {
-        Self {
-            block: Box::new(tuning.correction(sensor.width, sensor.height)),
-            tuning: tuning.clone(),
-            size: (sensor.width, sensor.height),
-        }
-    }
-
-    fn unshade(&self, frame: &mut Measured) {
-        let (width, height) = self.size;
-        // Channels are R, Gr, Gb, B.
-        frame.unshade(|rgb, x, y| self.tuning.gain([0, 1, 3][rgb], x, y, width, height));
-    }
-}
-
 impl Open {
-    /// An instance with the content of a tuning file, or the built-in tuning, for an ISP that has
-    /// block type n where bit n of `capabilities` is set.
+    /// An instance with the content of a tuning file, or the built-in tuning, for a software ISP
+    /// that has block type n where bit n of `capabilities` is set.
     ///
     /// # Errors
     /// A tuning that is refused; the text names line, key and way out.
     pub fn new(tuning: Option<&[u8]>, capabilities: u64) -> Result<Self, IpaError> {
+        Self::of_kind(Kind::Soft, tuning, capabilities)
+    }
+
+    /// The same for another ISP.
+    ///
+    /// # Errors
+    /// As [`Open::new`].
+    pub fn of_kind(kind: Kind, tuning: Option<&[u8]>, capabilities: u64) -> Result<Self, IpaError> {
         let tuning = match tuning {
             Some(bytes) => Tuning::parse(bytes),
             None => Tuning::built_in(),
         };
         Ok(Self {
+            kind,
             tuning: tuning.map_err(IpaError::new)?,
             capabilities,
             requests: Requests::default(),
@@ -95,32 +80,25 @@ impl Ipa for Open {
         name: "open",
         version: env!("CARGO_PKG_VERSION"),
         license: "Apache-2.0 OR MIT",
-        formats: &[Formats {
-            stats: STATS_FORMAT,
-            params: soft::FORMAT,
-            blocks: (1 << soft::TABLE.sizes.len()) - 1,
-        }],
+        formats: FORMATS,
         flags: ModuleFlags { threads: false },
     };
 
     fn create(init: &Init<'_>) -> Result<Self, IpaError> {
         let asked = (init.stats_format, init.params_format);
-        let mut offered = Self::INFO.formats.iter().map(|f| (f.stats, f.params));
-        if !offered.any(|pair| pair == asked) {
-            return Err(IpaError::new(format_args!(
+        let kind = Kind::of_formats(asked.0, asked.1).ok_or_else(|| {
+            IpaError::new(format_args!(
                 "formats {asked:?} are not among those of this module; open the session with one \
-                 of {:?}",
-                Self::INFO.formats
-            )));
-        }
-        Self::new(init.tuning, init.isp_capabilities)
+                 of {FORMATS:?}"
+            ))
+        })?;
+        Self::of_kind(kind, init.tuning, init.isp_capabilities)
     }
 
     fn configure(&mut self, sensor: &Sensor) -> Result<(), IpaError> {
         let tuning = &self.tuning;
         let limits = Limits::of_sensor(sensor)?;
         let awb = Awb::new(&tuning.awb).map_err(IpaError::new)?;
-        let lsc = tuning.lsc.as_ref().map(|lsc| Shading::new(lsc, sensor));
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
             agc: Agc::new(&tuning.agc, limits),
@@ -128,7 +106,7 @@ impl Ipa for Open {
             black_level: BlackLevel::new(&tuning.black_level, sensor.black_level),
             ccm: Ccm::new(&tuning.ccm),
             tone: Tone::new(&tuning.tone),
-            lsc,
+            target: Target::new(self.kind, tuning, sensor),
             last_frame: None,
             resumed: false,
         });
@@ -151,30 +129,26 @@ impl Ipa for Open {
         let algorithms = self.algorithms()?;
         algorithms.count(frame.frame);
         let mut answer = Answer::default();
-        let white = match frame.stats {
-            Some(bytes) => {
-                let stats = Statistics::decode(bytes).map_err(IpaError::new)?;
-                algorithms.measured.read(&stats);
-                if let Some(lsc) = &algorithms.lsc {
-                    lsc.unshade(&mut algorithms.measured);
-                }
-                let measured = &algorithms.measured;
-                algorithms.black_level.process(measured);
-                let exposure = algorithms.agc.process(measured, &requests.exposure);
-                let lux = lux.and_then(|lux| lux.of(measured, exposure.luminance));
-                answer.wanted = wanted(&exposure);
-                answer.metadata.ae_state = exposure.state as u32;
-                answer.metadata.luminance = exposure.luminance;
-                answer.metadata.lux = lux.unwrap_or(0.0);
-                let exposed = exposure.state != AlgorithmState::Searching;
-                algorithms
-                    .awb
-                    .process(measured, lux, exposed, &requests.white)
-            }
-            None => {
-                answer.metadata.ae_state = AlgorithmState::Searching as u32;
-                algorithms.awb.prepare(&requests.white)
-            }
+        let measured = match frame.stats {
+            Some(bytes) => algorithms.read(bytes, frame)?,
+            None => false,
+        };
+        let white = if measured {
+            let measured = &algorithms.measured;
+            algorithms.black_level.process(measured);
+            let exposure = algorithms.agc.process(measured, &requests.exposure);
+            let lux = lux.and_then(|lux| lux.of(measured, exposure.luminance));
+            answer.wanted = wanted(&exposure);
+            answer.metadata.ae_state = exposure.state as u32;
+            answer.metadata.luminance = exposure.luminance;
+            answer.metadata.lux = lux.unwrap_or(0.0);
+            let exposed = exposure.state != AlgorithmState::Searching;
+            algorithms
+                .awb
+                .process(measured, lux, exposed, &requests.white)
+        } else {
+            answer.metadata.ae_state = AlgorithmState::Searching as u32;
+            algorithms.awb.prepare(&requests.white)
         };
         report(&mut answer.metadata, &white);
         answer.params_size = algorithms
@@ -252,7 +226,15 @@ impl Algorithms {
         }
     }
 
-    /// Writes every block the ISP has, each time: a frame that was dropped takes nothing with it.
+    /// Takes over a frame's statistics; `false` if there is no light in them.
+    fn read(&mut self, bytes: &[u8], frame: &FrameIn<'_>) -> Result<bool, IpaError> {
+        let taken = Taken {
+            applied: frame.applied,
+            black: self.black_level.level(),
+        };
+        self.target.read(bytes, &taken, &mut self.measured)
+    }
+
     fn write(
         &mut self,
         params: &mut [u8],
@@ -260,42 +242,26 @@ impl Algorithms {
         white: &WhiteDecision,
         capabilities: u64,
     ) -> Result<usize, BuildError> {
-        let mut out = Blocks {
-            params: ParamsBuilder::new(params, soft::VERSION)?,
-            capabilities,
+        let applied = self.measured.applied;
+        let mut decided = Decided {
+            black: self.black_level.level(),
+            gains: wb_gains(white),
+            kelvin: white.temperature,
+            sensor_gain: applied.analogue_gain * applied.digital_gain,
+            contrast: requests.contrast,
+            saturation: requests.saturation,
+            ccm: &mut self.ccm,
+            tone: &mut self.tone,
         };
-        out.push(&soft::BlackLevel::uniform(self.black_level.level()))?;
-        out.push(&wb_gains(white))?;
-        let ccm = self.ccm.process(white.temperature, requests.saturation);
-        out.push(&soft::Ccm::from_rows(ccm))?;
-        out.push::<ToneCurve>(self.tone.process(requests.contrast))?;
-        if let Some(lsc) = &self.lsc {
-            out.push::<Lsc>(&lsc.block)?;
-        }
-        Ok(out.params.finish())
-    }
-}
-
-struct Blocks<'a> {
-    params: ParamsBuilder<'a>,
-    capabilities: u64,
-}
-
-impl Blocks<'_> {
-    /// Adds a block that the ISP has.
-    fn push<B: Block>(&mut self, block: &B) -> Result<(), BuildError> {
-        if self.capabilities & (1 << B::KIND) == 0 {
-            return Ok(());
-        }
-        self.params.push(block)
+        self.target.write(params, capabilities, &mut decided)
     }
 }
 
 /// Gains for the ISP, the smallest 1: a gain below 1 would leave clipped highlights tinted.
-fn wb_gains(white: &WhiteDecision) -> WbGains {
-    let [r, g, b] = white.white.gains();
-    let smallest = r.min(g).min(b);
-    WbGains::from_gains([r, g, g, b].map(|gain| gain / smallest))
+fn wb_gains(white: &WhiteDecision) -> [f64; 3] {
+    let gains = white.white.gains();
+    let smallest = gains.into_iter().fold(f64::INFINITY, f64::min);
+    gains.map(|gain| gain / smallest)
 }
 
 fn wanted(decision: &ExposureDecision) -> Wanted {

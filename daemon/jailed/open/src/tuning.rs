@@ -16,6 +16,7 @@ use crate::black_level::BlackLevelTuning;
 use crate::ccm::CcmTuning;
 use crate::lsc::LscTuning;
 use crate::lux::LuxTuning;
+use crate::targets::tuning::{NoiseTuning, Rkisp1Tuning};
 use crate::tone::ToneTuning;
 
 /// The version of the file format that this module reads.
@@ -52,6 +53,11 @@ pub struct Tuning {
     pub lsc: Option<LscTuning>,
     /// How bright a scene is in lux; without it the module does not know.
     pub lux: Option<LuxTuning>,
+    /// How much the sensor's noise is; without it that of a typical one.
+    pub noise: Option<NoiseTuning>,
+    /// What the Rockchip ISP1 alone has.
+    #[serde(default)]
+    pub rkisp1: Rkisp1Tuning,
 }
 
 /// Why a tuning file was refused.
@@ -179,7 +185,9 @@ impl Tuning {
         self.ccm.check()?;
         self.tone.check()?;
         self.lsc.as_ref().map_or(Ok(()), LscTuning::check)?;
-        self.lux.as_ref().map_or(Ok(()), LuxTuning::check)
+        self.lux.as_ref().map_or(Ok(()), LuxTuning::check)?;
+        self.noise.as_ref().map_or(Ok(()), NoiseTuning::check)?;
+        self.rkisp1.check()
     }
 }
 
@@ -276,6 +284,7 @@ mod tests {
         assert_eq!(file.ccm, bare.ccm);
         assert_eq!(file.tone, bare.tone);
         assert_eq!((file.lsc, file.lux), (bare.lsc, bare.lux));
+        assert_eq!((file.noise, file.rkisp1), (bare.noise, bare.rkisp1));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The shipped tuning against the cameras it is for. What the tests print is what
-//! `examples/calibrate.rs` would write.
+//! The shipped tuning against the cameras it is for. `coldshoectl tune` makes it, and its tests make
+//! it again; here it is held against what is known of those cameras.
 
 use coldshoe_camera::scene::CheckerScene;
 use coldshoe_camera::{Light, Scene};
@@ -14,8 +14,8 @@ fn the_virtual_cameras_curve_is_its_neutral_surface() {
     let (scene, tuning) = (CheckerScene::new(), Tuning::parse(VIRTUAL).unwrap());
     for [kelvin, red, blue] in tuning.awb.curve {
         let [r, g, b] = scene.neutral(&Light::new(kelvin, 0.0)).unwrap();
-        assert!((red - r / g).abs() < 1e-3, "{kelvin} K: {red}, {}", r / g);
-        assert!((blue - b / g).abs() < 1e-3, "{kelvin} K: {blue}, {}", b / g);
+        assert!((red - r / g).abs() < 2e-3, "{kelvin} K: {red}, {}", r / g);
+        assert!((blue - b / g).abs() < 2e-3, "{kelvin} K: {blue}, {}", b / g);
     }
 }
 
