@@ -2,6 +2,7 @@
 
 mod checker;
 mod error;
+mod mondrian;
 mod npy;
 pub mod radiance;
 pub mod raw;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 pub use checker::CheckerScene;
 pub use error::SceneError;
+pub use mondrian::Mondrian;
 pub use npy::NpyError;
 pub use radiance::RadianceScene;
 pub use raw::RawScene;
