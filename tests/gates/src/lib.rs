@@ -13,16 +13,19 @@ pub mod scenes;
 pub mod white;
 pub mod work;
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use report::Report;
 
-/// Measures every gate with so many seeds.
+/// Measures every gate with so many seeds, with the real data that is in `data` or beside the
+/// sources.
 ///
 /// # Errors
 /// A scene that does not open, a frame that the module refuses.
-pub fn measure(seeds: u64) -> Result<Report> {
-    let (sources, missing) = scenes::all();
+pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
+    let (sources, missing) = scenes::all(data)?;
     let mut report = Report::default();
     if let Some(missing) = missing {
         report.notes.push(format!("SKIPPED, for it is not there: {missing}"));

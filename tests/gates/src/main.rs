@@ -19,16 +19,19 @@ struct Options {
     /// Where the report goes
     #[arg(long, default_value = "target/gates")]
     out: PathBuf,
+    /// Where the real data is; without it they are looked for beside the sources
+    #[arg(long, env = "COLDSHOE_DATA")]
+    data: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let report = coldshoe_gates::measure(options.seeds)?;
+    let report = coldshoe_gates::measure(options.seeds, options.data.as_deref())?;
     for note in &report.notes {
         println!("{note}");
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["gate", "bound", "measured", "", "runs"]);
     for gate in &report.gates {
         table.add_row([
@@ -46,7 +49,7 @@ fn main() -> Result<ExitCode> {
     for table in &report.tables {
         println!("\n{}", table.title);
         let mut shown = Table::new();
-        shown.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        shown.load_style(presets::UTF8_HORIZONTAL_ONLY);
         shown.set_header(&table.head);
         table.rows.iter().for_each(|row| {
             shown.add_row(row);

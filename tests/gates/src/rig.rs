@@ -150,6 +150,12 @@ impl Rig {
         }
     }
 
+    /// How many EV too long the exposure is that the sensor starts with: 10 ms at gains of 1.
+    #[must_use]
+    pub fn wrong_by(&self) -> f64 {
+        (10_000.0 * self.camera.light().level() / self.right.0).log2()
+    }
+
     /// So many frames.
     ///
     /// # Errors

@@ -62,9 +62,12 @@ impl Source {
     }
 }
 
-/// All scenes; those of real data only where it is found. The text says what is missing.
-#[must_use]
-pub fn all() -> (Vec<Source>, Option<String>) {
+/// All scenes; those of real data only where it is found: in `data`, or beside the sources. The text
+/// says what is missing.
+///
+/// # Errors
+/// A sidecar that cannot be read or written.
+pub fn all(data: Option<&Path>) -> Result<(Vec<Source>, Option<String>)> {
     let source = |name: &str, tuning, what| Source {
         name: name.into(),
         tuning,
@@ -76,24 +79,46 @@ pub fn all() -> (Vec<Source>, Option<String>) {
         Source::mondrian(2),
     ];
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (data, sidecars) = (here.join("../../../shared/data"), here.join("../data/scenes"));
+    let beside = here.join("../../../shared/data");
+    let data = data.unwrap_or(&beside);
     let files = [
-        ("flea3", tuning::FLEA3, data.join("flea3-colorchecker"), "flea3-colorchecker"),
-        ("openisp", tuning::RAW, sidecars.join("openisp.toml"), "openisp"),
-        ("nikon", tuning::RAW, sidecars.join("nikon.toml"), "nikon-dsc1339"),
+        ("flea3", tuning::FLEA3, "flea3-colorchecker", None),
+        ("openisp", tuning::RAW, "openisp", Some("openisp.toml")),
+        ("nikon", tuning::RAW, "nikon-dsc1339", Some("nikon.toml")),
     ];
     let mut missing = Vec::new();
-    for (name, tuning, path, folder) in files {
-        if data.join(folder).exists() {
-            scenes.push(source(name, tuning, What::File(path)));
-        } else {
-            missing.push(folder);
+    for (name, tuning, folder, sidecar) in files {
+        let folder = data.join(folder);
+        if !folder.exists() {
+            missing.push(folder.display().to_string());
+            continue;
         }
+        let path = match sidecar {
+            None => folder,
+            Some(sidecar) => sidecar_of(&here.join("../data/scenes").join(sidecar), data)?,
+        };
+        scenes.push(source(name, tuning, What::File(path)));
     }
-    let missing = (!missing.is_empty()).then(|| {
-        format!("{} in {}", missing.join(", "), data.display())
-    });
-    (scenes, missing)
+    let missing = (!missing.is_empty()).then(|| missing.join(", "));
+    Ok((scenes, missing))
+}
+
+/// A sidecar that names its frame from wherever it is; the one in the sources does so only beside
+/// the data.
+fn sidecar_of(sidecar: &Path, data: &Path) -> Result<PathBuf> {
+    let text = std::fs::read_to_string(sidecar)?;
+    let place = |line: &str| match line.split_once("shared/data/") {
+        Some((key, rest)) if key.starts_with("file") => {
+            let (rest, _) = rest.split_once('"').unwrap_or((rest, ""));
+            format!("file = {:?}", data.join(rest))
+        }
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = text.lines().map(place).collect();
+    let name = sidecar.file_name().unwrap_or_default().to_string_lossy();
+    let path = std::env::temp_dir().join(format!("coldshoe-gates-{}-{name}", std::process::id()));
+    std::fs::write(&path, text.join("\n"))?;
+    Ok(path)
 }
 
 /// Every so many cells of a scene.

@@ -5,6 +5,7 @@
 //! exposure `E* = t·ag·dg·g` uses the exposure of the statistics' own frame: frames still in
 //! flight ask for the same E* again, so delays cannot make the loop overshoot.
 
+mod cells;
 mod tuning;
 
 use coldshoe_ipa::AlgorithmState;
@@ -12,11 +13,17 @@ use coldshoe_ipa::AlgorithmState;
 use crate::exposure::{Exposure, Limits};
 use crate::measure::{Measured, Zone};
 
+use cells::Cells;
 use tuning::BRIGHTEST_TARGET;
 pub use tuning::{AgcTuning, ConstraintMode, Metering};
 
 /// Within this factor of the wanted exposure the filter is faster.
 const NEAR: f64 = 0.2;
+/// Trust in the shape of light for what it is beyond clipping: too much would be overshoot.
+/// At the start, when a frame goes all the way; later.
+const TRUST: (f64, f64) = (0.5, 0.9);
+/// With a larger share of clipped pixels a frame is burnt.
+const BURNT: f64 = 0.1;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
 
@@ -166,7 +173,7 @@ impl Agc {
 
     /// Decides on the exposure to ask for after a frame.
     pub fn process(&mut self, frame: &Measured, request: &ExposureRequest) -> ExposureDecision {
-        let luminance = metered(frame, self.tuning.metering, 1.0);
+        let luminance = metered(frame, self.tuning.metering);
         let stale = std::mem::take(&mut self.stale);
         if !request.auto {
             return ExposureDecision {
@@ -181,7 +188,7 @@ impl Agc {
         if stale {
             self.catch_up(now, aim);
         }
-        let filtered = self.reachable(self.filter(aim));
+        let filtered = self.reachable(self.filter(aim, frame.clipped > BURNT));
         self.state.filtered = Some(filtered);
         self.state.frames = self.state.frames.saturating_add(1);
         let split = self
@@ -248,48 +255,57 @@ impl Agc {
         total.max(self.reach.0).min(self.reach.1)
     }
 
-    /// IIR towards `aim`, `s·E* + (1−s)·Ef`, with a dead band and a quick start.
-    fn filter(&self, aim: f64) -> f64 {
+    /// IIR towards `aim` in stops, with a dead band and a quick start: as many frames on the way up
+    /// as on the way down. Out of a burnt frame it goes faster, for the aim is not all of the way.
+    fn filter(&self, aim: f64, burnt: bool) -> f64 {
         let Some(filtered) = self.state.filtered else {
             return aim;
         };
-        let off = (aim / filtered - 1.0).abs();
-        if off <= self.tuning.dead_band {
+        let off = (aim / filtered).ln();
+        if off.abs() <= self.tuning.dead_band {
             return filtered;
         }
-        let speed = if self.state.frames < self.tuning.startup_frames {
+        let speed = if self.starting() {
             1.0
-        } else if off <= NEAR {
+        } else if off.abs() <= NEAR || (burnt && off < 0.0) {
             self.tuning.speed.sqrt()
         } else {
             self.tuning.speed
         };
-        speed * aim + (1.0 - speed) * filtered
+        filtered * (speed * off).exp()
     }
 
-    fn wanted_gain(&mut self, frame: &Measured, ev: f64) -> f64 {
+    fn starting(&self) -> bool {
+        self.state.frames < self.tuning.startup_frames
+    }
+
+    fn wanted_gain(&self, frame: &Measured, ev: f64) -> f64 {
         let compensation = if ev.is_finite() {
             ev.clamp(-8.0, 8.0).exp2()
         } else {
             1.0
         };
         let aim = |target: f64| (target * compensation).min(BRIGHTEST_TARGET);
-        let mut gain = gain_to(frame, self.tuning.metering, aim(self.tuning.target));
+        let Some(cells) = Cells::of(frame, if self.starting() { TRUST.0 } else { TRUST.1 }) else {
+            return 1.0;
+        };
+        let metering = self.tuning.metering;
+        let mut gain = solve(
+            aim(self.tuning.target),
+            metered(frame, metering),
+            |gain| metered_at(frame, &cells, metering, gain),
+        );
         for constraint in self.tuning.constraint_mode.constraints() {
-            let Some(level) = frame.inter_quantile_mean(constraint.low, constraint.high) else {
+            let (low, high) = (constraint.low, constraint.high);
+            let Some(level) = frame.inter_quantile_mean(low, high) else {
                 continue;
             };
-            let bound = aim(constraint.target) / level.max(1e-6);
-            // Of pixels that are mostly clipped only a least brightness is known, and so of the
-            // bound no more than that it is not above this.
-            let clipped = frame.clipped > (1.0 - constraint.low) / 2.0;
+            let bound = solve(aim(constraint.target), level, |gain| {
+                cells.mean_of_ranks(low, high, gain).unwrap_or(0.0)
+            });
             gain = match constraint.bound {
                 Bound::Upper => gain.min(bound),
-                Bound::Lower if clipped => gain.max((gain * self.state.lift).min(bound)),
-                Bound::Lower => {
-                    self.state.lift = (bound / gain).max(1.0);
-                    gain.max(bound)
-                }
+                Bound::Lower => gain.max(bound),
             };
         }
         gain
@@ -318,8 +334,13 @@ fn weight(metering: Metering, x: f64, y: f64) -> f64 {
     }
 }
 
-/// Metered luminance if the frame were `gain` times brighter: `Σ w·min(z·g, 1) / Σ w`.
-fn metered(frame: &Measured, metering: Metering, gain: f64) -> f64 {
+/// Metered luminance of a frame, a clipped cell being full light.
+fn metered(frame: &Measured, metering: Metering) -> f64 {
+    weighted(frame, metering, |zone| zone.luminance)
+}
+
+/// Weighted mean over the zones that have pixels.
+fn weighted(frame: &Measured, metering: Metering, value: impl Fn(&Zone) -> f64) -> f64 {
     let (columns, rows) = (frame.columns.max(1), frame.rows().max(1));
     let (mut sum, mut weights) = (0.0, 0.0);
     let empty = |zone: &Zone| zone.valid <= 0.0 && zone.clipped <= 0.0;
@@ -327,20 +348,38 @@ fn metered(frame: &Measured, metering: Metering, gain: f64) -> f64 {
         let x = ((i % columns) as f64 + 0.5) / columns as f64;
         let y = ((i / columns) as f64 + 0.5) / rows as f64;
         let w = weight(metering, x, y);
-        sum += w * (zone.luminance * gain).min(1.0);
+        sum += w * value(zone);
         weights += w;
     }
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
-/// The gain that brings the metered luminance to `target`, found in at most eight steps.
-fn gain_to(frame: &Measured, metering: Metering, target: f64) -> f64 {
+/// The same with single cells that clip, and with light of those that did.
+fn metered_at(frame: &Measured, cells: &Cells, metering: Metering, gain: f64) -> f64 {
+    let light = cells.mean(gain);
+    if metering == Metering::Matrix {
+        return light;
+    }
+    // Zones tell where light is, cells how much of it clips.
+    let beyond = cells.clipped_light() - 1.0;
+    let zones = |metering| weighted(frame, metering, |zone| {
+        ((zone.luminance + zone.clipped * beyond) * gain).min(1.0)
+    });
+    let all = zones(Metering::Matrix).max(1e-9);
+    (zones(metering) * light / all).min(1.0)
+}
+
+/// The gain at which a luminance reaches `target`. It is `now` at a gain of 1, and rises with the
+/// gain as `model` says, which is off by a factor at most.
+fn solve(target: f64, now: f64, model: impl Fn(f64) -> f64) -> f64 {
+    let factor = (now / model(1.0)).clamp(0.5, 2.0);
+    let factor = if factor.is_nan() { 1.0 } else { factor };
     let mut gain = 1.0;
-    for _ in 0..8 {
+    for _ in 0..24 {
         // The floor keeps a black frame finite.
-        let more = (target / metered(frame, metering, gain).max(0.001)).min(10.0);
+        let more = (target / (factor * model(gain)).max(0.001)).clamp(0.1, 10.0);
         gain *= more;
-        if (more - 1.0).abs() < 0.01 {
+        if (more - 1.0).abs() < 0.002 {
             break;
         }
     }

@@ -47,7 +47,8 @@ pub struct AgcTuning {
     pub metering: Metering,
     /// Which histogram constraints hold.
     pub constraint_mode: ConstraintMode,
-    /// Share of the way to the wanted exposure that one frame goes.
+    /// Share of the way to the wanted exposure that one frame goes, in stops; its square root
+    /// within 20 %.
     pub speed: f64,
     /// Frames after the start that go all the way.
     pub startup_frames: u32,
@@ -65,7 +66,7 @@ impl Default for AgcTuning {
             target: 0.16,
             metering: Metering::default(),
             constraint_mode: ConstraintMode::default(),
-            speed: 0.2,
+            speed: 0.35,
             startup_frames: 10,
             dead_band: 0.02,
             flicker_period_us: 0.0,
