@@ -6,11 +6,14 @@ use coldshoe_camera::Light;
 use crate::gate::{Gate, Plot, Series};
 use crate::rig::{Rig, Setup, Step};
 use crate::scenes::Source;
-use crate::work;
+use crate::{twins, work};
 
 /// Within so much of the right exposure it has arrived.
 const NEAR: f64 = 0.05;
 const DELAYS: std::ops::RangeInclusive<u64> = 1..=4;
+/// A frame that leaves the right exposure open by less than this factor tells it: a decision in the
+/// middle is within 5 % of both ends.
+const TELLS: f64 = 1.1;
 /// Frames until a loop has settled for sure.
 const SETTLE: usize = 40;
 /// Frames that are looked at after a step.
@@ -44,6 +47,8 @@ struct Run {
     frames: usize,
     /// Most that it went beyond.
     over: f64,
+    /// Right exposures of scenes whose first frame is the same, largest over smallest.
+    open: f64,
     ratios: Vec<f64>,
 }
 
@@ -85,8 +90,13 @@ fn run(source: &Source, delay: u64, seed: u64, change: Change, stale: bool) -> R
         rig.run(SETTLE)?;
         rig.light(Light::new(5000.0, to - zero));
     }
+    let open = match change {
+        Change::Start(ev) if ev > 0.0 => twins::open(rig.camera.radiance(), 10_000.0),
+        _ => 1.0,
+    };
     let ratios = ratios(&rig.run(AFTER)?);
     Ok(Run {
+        open,
         scene: source.name.clone(),
         delay,
         change,
@@ -160,9 +170,11 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>)> {
         let note = format!("{at}; {}", spread(runs, most));
         gates.push(Gate::at_most(name, "frames", most as f64, worst, runs.len(), note));
     };
-    frames("exposure: start, up to 3 EV wrong", &starts, 6);
+    let (told, burnt): (Vec<_>, Vec<_>) = starts.iter().cloned().partition(|run| run.open < TELLS);
+    frames("exposure: start, up to 3 EV wrong, frames that tell the right exposure", &told, 6);
     frames("exposure: steps up to 3 EV, damped", &steps, 15);
     frames("exposure: +5 EV", &five, 30);
+    gates.extend(blind(&burnt));
     let all: Vec<_> = [&starts[..], &steps[..], &five[..]].concat();
     let worst = all.iter().max_by(|a, b| a.over.total_cmp(&b.over));
     let (over, at) = worst.map_or((f64::NAN, String::new()), |run| (run.over, at(run)));
@@ -175,6 +187,41 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>)> {
         plot("Exposure after a step of light", &[&steps[..], &five[..]].concat()),
     ];
     Ok((gates, plots))
+}
+
+/// Starts from a frame that does not tell the right exposure: with what clipped in it, scenes of quite
+/// other brightness look the same. Whatever is decided on such a frame is a guess, and the next frame
+/// that tells more comes a delay later: rounds are what counts.
+fn blind(burnt: &[Run]) -> Vec<Gate> {
+    let rounds = |run: &Run| run.frames as f64 / (run.delay + 1) as f64;
+    let worst = burnt.iter().max_by(|a, b| rounds(a).total_cmp(&rounds(b)));
+    let least = burnt.iter().min_by(|a, b| a.open.total_cmp(&b.open));
+    let (Some(worst), Some(least)) = (worst, least) else {
+        return Vec::new();
+    };
+    let within = burnt.iter().filter(|run| run.frames <= 6).count();
+    vec![
+        Gate::at_most(
+            "exposure: start from a burnt frame, rounds of the delay",
+            "rounds",
+            4.0,
+            rounds(worst),
+            burnt.len(),
+            format!("{}; within 6 frames: {within} of {}", at(worst), burnt.len()),
+        ),
+        Gate::at_least(
+            "control: right exposures that fit such a frame, largest over smallest",
+            "",
+            TELLS,
+            least.open,
+            burnt.len(),
+            format!(
+                "the least open of them: {}. No decision on that frame is within 5 % of both; with delays of 3 \
+                 and 4 it is the only one that can have an effect within 6 frames",
+                at(least)
+            ),
+        ),
+    ]
 }
 
 /// The last 60 frames of a scene that does not change.
@@ -245,6 +292,8 @@ fn wind_up(sources: &[Source], seeds: u64) -> Result<Gate> {
                 stale: false,
             };
             let mut rig = Rig::new(source, source.open()?, &setup)?;
+            // The same frames come after the step, so that noise is the same.
+            rig.skip(60 - frames);
             rig.run(20 + frames)?;
             rig.light(Light::new(5000.0, -3.7));
             Ok(settled(&ratios(&rig.run(AFTER)?)))

@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod exposure;
+pub mod focus;
 pub mod gate;
 pub mod report;
 pub mod rig;
 pub mod scenes;
+pub mod twins;
 pub mod white;
 pub mod work;
 
@@ -42,5 +44,8 @@ pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
     report.gates.extend(gates);
     report.plots.extend(plots);
     report.tables.push(table);
+    let (gates, plot) = focus::judge(seeds)?;
+    report.gates.extend(gates);
+    report.plots.push(plot);
     Ok(report)
 }

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, anyhow};
 use coldshoe_camera::{
-    Applied, Camera, Captured, Cfa, Delays, Light, Scene, SensorConfig, SensorRequest,
+    Applied, Camera, Captured, Cfa, Delays, LensConfig, Light, Scene, SensorConfig, SensorRequest,
 };
-use coldshoe_ipa::{self as ipa, Answer, Controls, FrameIn, Ipa, Sensor};
+use coldshoe_ipa::{self as ipa, Actuators, Answer, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
 use coldshoe_isp::{Statistics, soft};
 
@@ -51,6 +51,8 @@ pub struct Step {
     pub white: [f64; 3],
     /// Temperature found, K.
     pub kelvin: f64,
+    /// Where the lens was, dioptres.
+    pub lens: Option<f64>,
 }
 
 impl Rig {
@@ -68,7 +70,23 @@ impl Rig {
             seed: setup.seed,
             ..SensorConfig::default()
         };
+        Self::of(source, Camera::with_sensor(scene, setup.light, config), setup)
+    }
+
+    /// The same with a lens that moves, and statistics of focus.
+    ///
+    /// # Errors
+    /// What the module says to its tuning or its sensor.
+    pub fn with_lens(source: &Source, scene: Box<dyn Scene>, setup: &Setup) -> Result<Self> {
+        let config = SensorConfig {
+            seed: setup.seed,
+            ..SensorConfig::default()
+        };
         let camera = Camera::with_sensor(scene, setup.light, config);
+        Self::of(source, camera.with_lens(LensConfig::default()), setup)
+    }
+
+    fn of(source: &Source, camera: Camera, setup: &Setup) -> Result<Self> {
         let fail = |error: ipa::IpaError| anyhow!("{error}");
         let all_blocks = (1 << soft::TABLE.sizes.len()) - 1;
         let mut module = Open::new(Some(source.tuning), all_blocks).map_err(fail)?;
@@ -78,7 +96,7 @@ impl Rig {
             controls: Controls::default(),
             module,
             params: vec![0; soft::MAX_PAYLOAD],
-            stats: vec![0; Statistics::SIZE],
+            stats: vec![0; Statistics::SIZE_2],
             frame: 0,
             asked: None,
             stale: setup.stale,
@@ -111,7 +129,10 @@ impl Rig {
     /// A frame that the module refuses.
     pub fn step(&mut self) -> Result<Step> {
         let captured = self.camera.next_frame();
-        let mut statistics = captured.statistics();
+        let mut statistics = match self.camera.lens() {
+            Some(_) => captured.statistics_with_focus(),
+            None => captured.statistics(),
+        };
         let told = match self.asked {
             Some(asked) if self.stale => asked,
             _ => captured.applied,
@@ -139,6 +160,9 @@ impl Rig {
             analogue_gain: Some(wanted.analogue_gain),
             digital_gain: Some(wanted.digital_gain),
         });
+        if answer.wanted.set & Actuators::LENS_POSITION != 0 {
+            self.camera.request_lens(answer.wanted.lens_position);
+        }
         self.asked = Some(wanted);
         let right = self.right.0 / self.camera.light().level();
         let found = &answer.metadata;
@@ -147,7 +171,13 @@ impl Rig {
             wanted,
             white: [1.0 / found.colour_gain_red, 1.0, 1.0 / found.colour_gain_blue],
             kelvin: found.colour_temperature,
+            lens: captured.lens_position,
         }
+    }
+
+    /// Frames that the module does not see.
+    pub fn skip(&mut self, frames: usize) {
+        (0..frames).for_each(|_| drop(self.camera.next_frame()));
     }
 
     /// How many EV too long the exposure is that the sensor starts with: 10 ms at gains of 1.
@@ -183,7 +213,7 @@ fn frame_in<'a>(
             analogue_gain: told.analogue_gain,
             digital_gain: told.digital_gain,
             black_level: limits.black,
-            lens_position: f64::NAN,
+            lens_position: captured.lens_position.unwrap_or(f64::NAN),
         },
         controls,
         stats: Some(stats),
@@ -217,7 +247,7 @@ pub fn sensor(camera: &Camera) -> Sensor {
         black_level: limits.black,
         min_frame_duration_us: limits.frame_us,
         max_frame_duration_us: limits.frame_us,
-        min_lens_position: 0.0,
-        max_lens_position: 0.0,
+        min_lens_position: camera.lens().map_or(0.0, |(far, _)| far),
+        max_lens_position: camera.lens().map_or(0.0, |(_, near)| near),
     }
 }

@@ -48,6 +48,16 @@ impl Source {
         }
     }
 
+    /// The tuning for a scene of one's own.
+    #[must_use]
+    pub fn whole(name: &str, tuning: &'static [u8]) -> Self {
+        Self {
+            name: name.into(),
+            tuning,
+            what: What::BuiltIn,
+        }
+    }
+
     /// Opens it, thinned to what is enough.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
-//! A scene with depth: a printed card in the middle, a wall behind it. 320×240, RGGB.
+//! A scene with depth: a printed card in the middle, a wall behind it, through
+//! a lens with the shading of the built-in scene's. 320×240, RGGB.
 //!
 //! What is not where the lens is focused is blurred by a Gaussian whose width in pixels is its
 //! distance in dioptres times a constant: the thin lens, for small apertures. Prints are black and
 //! white blocks of several sizes, so that there is something to see however blurred it is.
 
 use super::spectrum::Spectrum;
-use super::{Scene, level_factor};
+use super::{CheckerScene, Scene, level_factor};
 use crate::bayer::{Cfa, Dimensions, Mosaic};
 use crate::light::Light;
 
@@ -124,7 +125,9 @@ impl Scene for DepthScene {
         let white = white.map(|value| (self.factor * value) as f32);
         let seen = self.seen(dioptres);
         Mosaic::from_fn(self.size(), self.cfa(), |x, y, channel| {
-            white[channel.rgb()] * seen[y * WIDTH + x]
+            let across = |at: usize, side: usize| (at as f64 + 0.5) / side as f64;
+            let lens = CheckerScene::lens(channel.rgb(), across(x, WIDTH), across(y, HEIGHT));
+            lens as f32 * white[channel.rgb()] * seen[y * WIDTH + x]
         })
     }
 

@@ -21,9 +21,13 @@ pub use tuning::{AgcTuning, ConstraintMode, Metering};
 const NEAR: f64 = 0.2;
 /// Trust in the shape of light for what it is beyond clipping: too much would be overshoot.
 /// At the start, when a frame goes all the way; later.
-const TRUST: (f64, f64) = (0.5, 0.9);
+const TRUST: (f64, f64) = (0.5, 0.6);
 /// With a larger share of clipped pixels a frame is burnt.
 const BURNT: f64 = 0.1;
+/// So much another exposure, in logarithms, tells how the brightest cells answer to it.
+const MOVED: f64 = 0.03;
+/// They do not answer less than that.
+const LEAST_SLOPE: f64 = 0.1;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
 
@@ -73,10 +77,13 @@ pub struct ExposureRequest {
     pub auto: bool,
     /// Compensation, EV.
     pub ev: f64,
-    /// Exposure time with `auto` off, µs; `None` keeps it as it is.
+    /// Exposure time, µs. With `auto` off `None` keeps it as it is; with `auto` on a time has
+    /// priority, and gain alone follows the scene.
     pub exposure_us: Option<f64>,
-    /// Analogue gain with `auto` off; `None` keeps it as it is.
+    /// Analogue gain, the same way.
     pub gain: Option<f64>,
+    /// Which zones count; `None`: as tuned.
+    pub metering: Option<Metering>,
 }
 
 impl Default for ExposureRequest {
@@ -86,6 +93,7 @@ impl Default for ExposureRequest {
             ev: 0.0,
             exposure_us: None,
             gain: None,
+            metering: None,
         }
     }
 }
@@ -110,8 +118,54 @@ pub(crate) struct AgcState {
     pub(crate) held: Option<Exposure>,
     /// Frames since the start.
     pub(crate) frames: u32,
-    /// How much a lower constraint raised the gain when its pixels were last unclipped.
-    pub(crate) lift: f64,
+    /// What the last exposures did to the brightest cells.
+    pub(crate) response: Response,
+}
+
+/// How the brightest cells answer to exposure. Where a colour of theirs clips, they answer less
+/// than in proportion, and no single frame tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Response {
+    /// Total exposure, µs, and mean luminance of the brightest cells then; 0 before any.
+    pub(crate) seen: (f64, f64),
+    /// Logarithm of luminance over logarithm of exposure.
+    pub(crate) slope: f64,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            seen: (0.0, 0.0),
+            slope: 1.0,
+        }
+    }
+}
+
+impl Response {
+    fn see(&mut self, total: f64, level: f64) {
+        let change = (total / self.seen.0).ln();
+        if !(change.abs() > MOVED && level > 0.0) {
+            return;
+        }
+        let slope = (level / self.seen.1).ln() / change;
+        // Any other is that of another light.
+        self.slope = if (-0.1..=1.2).contains(&slope) {
+            slope.clamp(LEAST_SLOPE, 1.0)
+        } else {
+            1.0
+        };
+        self.seen = (total, level);
+    }
+
+    /// The gain that really brings about what `gain` would in proportion. Only near by: farther off
+    /// the response is another.
+    fn correct(&self, gain: f64) -> f64 {
+        if gain.ln().abs() < NEAR / 2.0 {
+            gain.powf(1.0 / self.slope)
+        } else {
+            gain
+        }
+    }
 }
 
 /// Automatic exposure and gain control of one camera.
@@ -128,6 +182,10 @@ pub struct Agc {
 impl Agc {
     /// Control of a sensor with these limits, at its start.
     pub fn new(tuning: &AgcTuning, limits: Limits) -> Self {
+        let limits = Limits {
+            gain_model: tuning.gain_model,
+            ..limits
+        };
         Self {
             reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
             tuning: tuning.clone(),
@@ -136,7 +194,7 @@ impl Agc {
                 filtered: None,
                 held: None,
                 frames: 0,
-                lift: 1.0,
+                response: Response::default(),
             },
             stale: false,
         }
@@ -173,7 +231,8 @@ impl Agc {
 
     /// Decides on the exposure to ask for after a frame.
     pub fn process(&mut self, frame: &Measured, request: &ExposureRequest) -> ExposureDecision {
-        let luminance = metered(frame, self.tuning.metering);
+        let metering = request.metering.unwrap_or(self.tuning.metering);
+        let luminance = metered(frame, metering);
         let stale = std::mem::take(&mut self.stale);
         if !request.auto {
             return ExposureDecision {
@@ -182,8 +241,10 @@ impl Agc {
                 luminance,
             };
         }
+        let (limits, flicker) = self.free(request);
+        self.reach = limits.reach(&self.tuning.stages, flicker);
         let now = self.applied_total(frame);
-        let wanted = now * self.wanted_gain(frame, request.ev);
+        let wanted = now * self.wanted_gain(frame, now, request.ev, metering);
         let aim = self.reachable(wanted);
         if stale {
             self.catch_up(now, aim);
@@ -191,15 +252,23 @@ impl Agc {
         let filtered = self.reachable(self.filter(aim, frame.clipped > BURNT));
         self.state.filtered = Some(filtered);
         self.state.frames = self.state.frames.saturating_add(1);
-        let split = self
-            .limits
-            .split(filtered, &self.tuning.stages, self.tuning.flicker_period_us);
+        let split = limits.split(filtered, &self.tuning.stages, flicker);
         self.state.held = Some(split);
         ExposureDecision {
             exposure: split,
             state: how_far(now, aim, wanted),
             luminance,
         }
+    }
+
+    /// What is left to choose from: all that the sensor can, or less where a time or a gain has
+    /// priority; and the flicker period that times are multiples of.
+    fn free(&self, request: &ExposureRequest) -> (Limits, f64) {
+        let flicker = match request.exposure_us {
+            Some(_) => 0.0,
+            None => self.tuning.flicker_period_us,
+        };
+        (self.limits.with(request.exposure_us, request.gain), flicker)
     }
 
     /// Manual exposure, or what was in force when automatic control was switched off.
@@ -279,7 +348,7 @@ impl Agc {
         self.state.frames < self.tuning.startup_frames
     }
 
-    fn wanted_gain(&self, frame: &Measured, ev: f64) -> f64 {
+    fn wanted_gain(&mut self, frame: &Measured, now: f64, ev: f64, metering: Metering) -> f64 {
         let compensation = if ev.is_finite() {
             ev.clamp(-8.0, 8.0).exp2()
         } else {
@@ -289,7 +358,6 @@ impl Agc {
         let Some(cells) = Cells::of(frame, if self.starting() { TRUST.0 } else { TRUST.1 }) else {
             return 1.0;
         };
-        let metering = self.tuning.metering;
         let mut gain = solve(
             aim(self.tuning.target),
             metered(frame, metering),
@@ -305,7 +373,10 @@ impl Agc {
             });
             gain = match constraint.bound {
                 Bound::Upper => gain.min(bound),
-                Bound::Lower => gain.max(bound),
+                Bound::Lower => {
+                    self.state.response.see(now, level);
+                    gain.max(self.state.response.correct(bound))
+                }
             };
         }
         gain
@@ -414,6 +485,7 @@ mod tests {
                 luminance,
                 valid: 100.0 * (1.0 - clipped),
                 clipped,
+                ..Zone::default()
             });
             frame.clipped += clipped / 192.0;
         }
@@ -595,17 +667,47 @@ mod tests {
                 scene.zones[row * 16 + column].luminance = 0.4;
             }
         }
-        let seen = |metering| metered(&scene, metering, 1.0);
+        let seen = |metering| metered(&scene, metering);
         assert!((seen(Metering::Spot) - 0.4).abs() < 1e-9);
         assert!(seen(Metering::Centre) > 1.4 * seen(Metering::Matrix));
     }
 
     #[test]
-    fn whatever_lift_it_goes_on_from_burnt_highlights_come_down() {
-        let mut agc = agc(ConstraintMode::Normal);
-        agc.state.lift = 1e9;
-        let burnt = total(&mut agc, &frame(&[1.0], 10_000.0));
-        about(burnt, 5_000.0);
+    fn a_time_or_a_gain_has_priority_and_the_other_follows() {
+        let mut agc = agc(ConstraintMode::None);
+        let time = ExposureRequest {
+            exposure_us: Some(500.0),
+            ..auto()
+        };
+        let e = agc.process(&frame(&[0.08], 1000.0), &time).exposure;
+        assert_eq!(e.exposure_us, 500.0);
+        about(e.total(), 2000.0);
+        let gain = ExposureRequest {
+            gain: Some(4.0),
+            ..auto()
+        };
+        let e = agc.process(&frame(&[0.08], 1000.0), &gain).exposure;
+        assert_eq!(e.analogue_gain, 4.0);
+        about(e.total(), 2000.0);
+    }
+
+    #[test]
+    fn the_application_chooses_what_is_metered() {
+        let mut scene = frame(&[0.02], 1000.0);
+        for row in 5..7 {
+            for column in 7..9 {
+                scene.zones[row * 16 + column].luminance = 0.4;
+            }
+        }
+        let with = |metering| {
+            let request = ExposureRequest { metering, ..auto() };
+            total_of(agc(ConstraintMode::None).process(&scene, &request))
+        };
+        assert!(with(Some(Metering::Spot)) < 0.2 * with(None));
+    }
+
+    fn total_of(decision: ExposureDecision) -> f64 {
+        decision.exposure.total()
     }
 
     #[test]
@@ -618,7 +720,7 @@ mod tests {
                 digital_gain: 9.0,
             }),
             frames: 100,
-            lift: 1.0,
+            response: Response::default(),
         };
         let mut agc = agc(ConstraintMode::None);
         agc.resume(&state);

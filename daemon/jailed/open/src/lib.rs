@@ -1,10 +1,11 @@
-//! The open reference module: exposure, white balance, colour, tone, shading and black level.
+//! The open reference module: exposure, white balance, focus, colour, tone, shading and black level.
 //!
 //! One file an algorithm, each pure: statistics and requests in, a decision out. [`tuning`] says
 //! what a camera needs, [`measure`] turns an ISP's statistics into what the algorithms read, and
 //! [`Open`] puts them behind the module interface.
 #![forbid(unsafe_code)]
 
+pub mod af;
 pub mod agc;
 pub mod awb;
 pub mod black_level;

@@ -7,8 +7,9 @@ use coldshoe_ipa::{
     ModuleFlags, ModuleInfo, Sensor, Wanted,
 };
 use coldshoe_isp::soft::{self, Lsc, ToneCurve, WbGains};
-use coldshoe_isp::{Block, BuildError, ParamsBuilder, STATS_FORMAT, Statistics};
+use coldshoe_isp::{Block, BuildError, ParamsBuilder, STATS_FORMAT, STATS_FORMAT_2, Statistics};
 
+use crate::af::{Af, FocusDecision};
 use crate::agc::{Agc, ExposureDecision};
 use crate::awb::{Awb, WhiteDecision};
 use crate::black_level::BlackLevel;
@@ -20,6 +21,9 @@ use crate::measure::Measured;
 use crate::state::State;
 use crate::tone::Tone;
 use crate::tuning::Tuning;
+
+/// Every block of the software ISP.
+const ALL_BLOCKS: u64 = (1 << soft::TABLE.sizes.len()) - 1;
 
 /// The open module, one camera's instance.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub struct Open {
 struct Algorithms {
     measured: Measured,
     agc: Agc,
+    af: Af,
     awb: Awb,
     black_level: BlackLevel,
     ccm: Ccm,
@@ -95,11 +100,18 @@ impl Ipa for Open {
         name: "open",
         version: env!("CARGO_PKG_VERSION"),
         license: "Apache-2.0 OR MIT",
-        formats: &[Formats {
-            stats: STATS_FORMAT,
-            params: soft::FORMAT,
-            blocks: (1 << soft::TABLE.sizes.len()) - 1,
-        }],
+        formats: &[
+            Formats {
+                stats: STATS_FORMAT,
+                params: soft::FORMAT,
+                blocks: ALL_BLOCKS,
+            },
+            Formats {
+                stats: STATS_FORMAT_2,
+                params: soft::FORMAT,
+                blocks: ALL_BLOCKS,
+            },
+        ],
         flags: ModuleFlags { threads: false },
     };
 
@@ -124,6 +136,10 @@ impl Ipa for Open {
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
             agc: Agc::new(&tuning.agc, limits),
+            af: Af::new(
+                &tuning.af,
+                (sensor.min_lens_position, sensor.max_lens_position),
+            ),
             awb,
             black_level: BlackLevel::new(&tuning.black_level, sensor.black_level),
             ccm: Ccm::new(&tuning.ccm),
@@ -145,7 +161,7 @@ impl Ipa for Open {
     }
 
     fn process(&mut self, frame: &FrameIn<'_>, params: &mut [u8]) -> Result<Answer, IpaError> {
-        self.requests.take(&frame.controls);
+        let trigger = self.requests.take(&frame.controls);
         let (requests, capabilities) = (self.requests, self.capabilities);
         let lux = self.tuning.lux;
         let algorithms = self.algorithms()?;
@@ -158,6 +174,8 @@ impl Ipa for Open {
                 if let Some(lsc) = &algorithms.lsc {
                     lsc.unshade(&mut algorithms.measured);
                 }
+                let at = frame.applied.lens_position;
+                algorithms.measured.lens = at.is_finite().then_some(at);
                 let measured = &algorithms.measured;
                 algorithms.black_level.process(measured);
                 let exposure = algorithms.agc.process(measured, &requests.exposure);
@@ -167,6 +185,10 @@ impl Ipa for Open {
                 answer.metadata.luminance = exposure.luminance;
                 answer.metadata.lux = lux.unwrap_or(0.0);
                 let exposed = exposure.state != AlgorithmState::Searching;
+                let focus = algorithms
+                    .af
+                    .process(measured, &requests.focus, trigger, exposed);
+                focused(&mut answer, &focus);
                 algorithms
                     .awb
                     .process(measured, lux, exposed, &requests.white)
@@ -224,6 +246,7 @@ impl Algorithms {
             last_frame: self.last_frame,
             requests,
             agc: self.agc.state(),
+            af: self.af.state(),
             awb: self.awb.state(),
             black: self.black_level.state(),
             ccm: self.ccm.used(),
@@ -233,6 +256,7 @@ impl Algorithms {
     fn resume(&mut self, state: &State) {
         self.last_frame = state.last_frame;
         self.agc.resume(&state.agc);
+        self.af.resume(state.af);
         self.awb.resume(state.awb);
         self.black_level.resume(state.black);
         self.ccm.resume(state.ccm);
@@ -268,7 +292,7 @@ impl Algorithms {
         out.push(&wb_gains(white))?;
         let ccm = self.ccm.process(white.temperature, requests.saturation);
         out.push(&soft::Ccm::from_rows(ccm))?;
-        out.push::<ToneCurve>(self.tone.process(requests.contrast))?;
+        out.push::<ToneCurve>(self.tone.process(requests.contrast, requests.brightness))?;
         if let Some(lsc) = &self.lsc {
             out.push::<Lsc>(&lsc.block)?;
         }
@@ -305,6 +329,14 @@ fn wanted(decision: &ExposureDecision) -> Wanted {
         analogue_gain: decision.exposure.analogue_gain,
         digital_gain: decision.exposure.digital_gain,
         ..Wanted::default()
+    }
+}
+
+fn focused(answer: &mut Answer, focus: &FocusDecision) {
+    answer.metadata.af_state = focus.state as u32;
+    if let Some(position) = focus.position {
+        answer.wanted.set |= Actuators::LENS_POSITION;
+        answer.wanted.lens_position = position;
     }
 }
 

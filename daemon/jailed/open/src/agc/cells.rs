@@ -103,13 +103,19 @@ impl Cells {
         }
     }
 
-    /// Mean luminance at a gain, a clipped cell being full light.
+    /// Mean luminance at a gain, a clipped cell being full light. A cell that clips jumps to it from
+    /// `clips_at`; which of those that did would come back is not known, so none jumps down.
     pub(super) fn mean(&self, gain: f64) -> f64 {
-        let cells = self.level.iter().zip(&self.share);
+        let cells = self.level.iter().zip(&self.share).enumerate();
         cells
-            .map(|(level, share)| {
+            .map(|(i, (level, share))| {
                 let light = level * gain;
-                share * if light >= self.clips_at { 1.0 } else { light }
+                share
+                    * match light >= self.clips_at {
+                        true => 1.0,
+                        false if i < POINTS - TAIL => light,
+                        false => light / self.clips_at,
+                    }
             })
             .sum()
     }

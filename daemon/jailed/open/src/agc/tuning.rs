@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::exposure::Stage;
+use crate::exposure::{GainModel, Stage};
 use crate::tuning::Fault;
 
 /// No target is above this: nothing could be told from full light.
@@ -56,6 +56,8 @@ pub struct AgcTuning {
     pub dead_band: f64,
     /// Exposure is a multiple of this, µs; 0 switches it off.
     pub flicker_period_us: f64,
+    /// Codes of the sensor's analogue gain; without them it takes any.
+    pub gain_model: Option<GainModel>,
     /// How exposure and gain share the work; empty: all exposure first.
     pub stages: Vec<Stage>,
 }
@@ -70,6 +72,7 @@ impl Default for AgcTuning {
             startup_frames: 10,
             dead_band: 0.02,
             flicker_period_us: 0.0,
+            gain_model: None,
             stages: Vec::new(),
         }
     }
@@ -82,6 +85,9 @@ impl AgcTuning {
         Fault::unless_in("agc.startup_frames", self.startup_frames, 0..=1000)?;
         Fault::unless_in("agc.dead_band", self.dead_band, 0.0..=0.5)?;
         Fault::unless_in("agc.flicker_period_us", self.flicker_period_us, 0.0..=1e6)?;
+        if let Some(model) = &self.gain_model {
+            model.check()?;
+        }
         if self.stages.len() > MAX_STAGES {
             return Err(Fault::new(
                 "agc.stages",
