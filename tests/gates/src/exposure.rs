@@ -162,7 +162,7 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>)> {
     let mut gates = Vec::new();
     let mut frames = |name: &str, runs: &[Run], most: usize| {
         if std::env::var_os("MISSES").is_some() {
-            for run in runs.iter().filter(|run| run.frames > most) {
+            for run in runs.iter().filter(|run| run.frames > most || run.over > 0.05) {
                 eprintln!("{} {} {:?}", at(run), run.frames, run.ratios[..30].iter().map(|r| (r*1000.0).round()/1000.0).collect::<Vec<_>>());
             }
         }

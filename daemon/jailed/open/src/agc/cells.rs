@@ -17,6 +17,8 @@ const SPREAD: (f64, f64) = (0.15, 0.6);
 const FEW: f64 = 0.001;
 /// Luminance at which a neutral surface clips, under any light.
 const NEUTRAL: (f64, f64) = (0.65, 0.85);
+/// Trust in the shape without clipped cells, with all clipped more, and the most.
+const TRUST: (f64, f64, f64) = (0.35, 0.3, 0.58);
 /// The most that the logit of the share of unclipped cells is taken for.
 const LOGIT: f64 = 3.0;
 
@@ -30,9 +32,8 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// The cells of a frame; `None` where nothing was counted. `trust` in the shape of the light,
-    /// 0 to 1: with none, clipped cells are no brighter than they have to be.
-    pub(super) fn of(frame: &Measured, trust: f64) -> Option<Self> {
+    /// The cells of a frame; `None` where nothing was counted.
+    pub(super) fn of(frame: &Measured) -> Option<Self> {
         let total: f64 = frame.histogram.iter().sum();
         if total <= 0.0 {
             return None;
@@ -58,7 +59,7 @@ impl Cells {
         if frame.clipped < FEW {
             cells.centre(frame, sum, 1.0 - clipped);
         }
-        cells.extend(clipped, trust);
+        cells.extend(clipped);
         Some(cells)
     }
 
@@ -81,7 +82,7 @@ impl Cells {
     }
 
     /// Gives the clipped share its light.
-    fn extend(&mut self, clipped: f64, trust: f64) {
+    fn extend(&mut self, clipped: f64) {
         let below = 1.0 - clipped;
         let at = |share: f64| {
             let mut seen = 0.0;
@@ -94,7 +95,8 @@ impl Cells {
         };
         let (low, high) = (at(SHAPE.0).max(1e-4), at(SHAPE.1).max(1e-4));
         let rise = logit(SHAPE.1 * below) - logit(SHAPE.0 * below);
-        let spread = ((high / low).ln() / rise).clamp(SPREAD.0, SPREAD.1) * trust;
+        let spread = ((high / low).ln() / rise).clamp(SPREAD.0, SPREAD.1);
+        let spread = spread * trust(clipped);
         for i in 0..TAIL {
             let rank = below + clipped * (i as f64 + 0.5) / TAIL as f64;
             let beyond = spread * (logit(rank) - logit(below));
@@ -137,6 +139,13 @@ impl Cells {
         let tail = &self.level[POINTS - TAIL..];
         (tail.iter().sum::<f64>() / TAIL as f64).max(1.0)
     }
+}
+
+/// How far the shape of the light is followed beyond clipping. A few highlights have a shape of their
+/// own, and what is decided on a little burnt frame has to be right within 5 %: too much would be
+/// overshoot. A frame that is mostly burnt is far from the aim anyway.
+fn trust(clipped: f64) -> f64 {
+    (TRUST.0 + TRUST.1 * clipped).min(TRUST.2)
 }
 
 fn logit(share: f64) -> f64 {

@@ -48,7 +48,7 @@ pub struct AgcTuning {
     /// Which histogram constraints hold.
     pub constraint_mode: ConstraintMode,
     /// Share of the way to the wanted exposure that one frame goes, in stops; its square root
-    /// within 20 %.
+    /// within 30 %.
     pub speed: f64,
     /// Frames after the start that go all the way.
     pub startup_frames: u32,
@@ -68,7 +68,7 @@ impl Default for AgcTuning {
             target: 0.16,
             metering: Metering::default(),
             constraint_mode: ConstraintMode::default(),
-            speed: 0.35,
+            speed: 0.5,
             startup_frames: 10,
             dead_band: 0.02,
             flicker_period_us: 0.0,
