@@ -307,7 +307,11 @@ impl Statistics {
     fn encode_header(&self, header: &mut [u8]) {
         header.fill(0);
         header[..4].copy_from_slice(&MAGIC);
-        let version = if self.focus.is_some() { VERSION_2 } else { VERSION };
+        let version = if self.focus.is_some() {
+            VERSION_2
+        } else {
+            VERSION
+        };
         header[4..8].copy_from_slice(&version.to_le_bytes());
         header[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         header[16..20].copy_from_slice(&self.width.to_le_bytes());
@@ -476,7 +480,7 @@ mod tests {
     fn with_focus() -> Statistics {
         let mut focus = [Focus::default(); Statistics::ZONES];
         focus[5] = Focus {
-            contrast: 7 << 40,
+            contrast: 7 << 36,
             pairs: 180,
         };
         Statistics {
@@ -513,7 +517,10 @@ mod tests {
         let zone = 7232 + 5 * 16;
         assert_eq!(broken(zone + 8, 201), Err(StatsError::Zone { index: 5 }));
         assert_eq!(broken(zone + 7, 0xff), Err(StatsError::Zone { index: 5 }));
-        assert_eq!(broken(zone + 12, 1), Err(StatsError::Header { field: "reserved" }));
+        assert_eq!(
+            broken(zone + 12, 1),
+            Err(StatsError::Header { field: "reserved" })
+        );
         assert_eq!(broken(4, 1), Err(StatsError::Format));
     }
 

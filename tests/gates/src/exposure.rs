@@ -109,11 +109,18 @@ fn run(source: &Source, delay: u64, seed: u64, change: Change, stale: bool) -> R
 /// The worst of some runs, and which it was.
 fn slowest(runs: &[Run]) -> (f64, String) {
     let worst = runs.iter().max_by_key(|run| run.frames);
-    worst.map_or((f64::NAN, String::new()), |run| (run.frames as f64, at(run)))
+    worst.map_or((f64::NAN, String::new()), |run| {
+        (run.frames as f64, at(run))
+    })
 }
 
 fn at(run: &Run) -> String {
-    format!("{}, delay {}, {:+} EV", run.scene, run.delay, run.change.ev())
+    format!(
+        "{}, delay {}, {:+} EV",
+        run.scene,
+        run.delay,
+        run.change.ev()
+    )
 }
 
 fn runs(sources: &[Source], seeds: u64, changes: &[Change]) -> Result<Vec<Run>> {
@@ -156,35 +163,54 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>)> {
         to: ev / 2.0,
     });
     let steps = runs(sources, seeds, &steps)?;
-    let up = [Change::Step { from: -2.5, to: 2.5 }];
+    let up = [Change::Step {
+        from: -2.5,
+        to: 2.5,
+    }];
     let five = runs(sources, seeds, &up)?;
 
     let mut gates = Vec::new();
     let mut frames = |name: &str, runs: &[Run], most: usize| {
-        if std::env::var_os("MISSES").is_some() {
-            for run in runs.iter().filter(|run| run.frames > most || run.over > 0.05) {
-                eprintln!("{} {} {:?}", at(run), run.frames, run.ratios[..30].iter().map(|r| (r*1000.0).round()/1000.0).collect::<Vec<_>>());
-            }
-        }
         let (worst, at) = slowest(runs);
         let note = format!("{at}; {}", spread(runs, most));
-        gates.push(Gate::at_most(name, "frames", most as f64, worst, runs.len(), note));
+        gates.push(Gate::at_most(
+            name,
+            "frames",
+            most as f64,
+            worst,
+            runs.len(),
+            note,
+        ));
     };
     let (told, burnt): (Vec<_>, Vec<_>) = starts.iter().cloned().partition(|run| run.open < TELLS);
-    frames("exposure: start, up to 3 EV wrong, frames that tell the right exposure", &told, 6);
+    frames(
+        "exposure: start, up to 3 EV wrong, frames that tell the right exposure",
+        &told,
+        6,
+    );
     frames("exposure: steps up to 3 EV, damped", &steps, 15);
     frames("exposure: +5 EV", &five, 30);
     gates.extend(blind(&burnt));
     let all: Vec<_> = [&starts[..], &steps[..], &five[..]].concat();
     let worst = all.iter().max_by(|a, b| a.over.total_cmp(&b.over));
     let (over, at) = worst.map_or((f64::NAN, String::new()), |run| (run.over, at(run)));
-    gates.push(Gate::at_most("exposure: overshoot", "%", 5.0, 100.0 * over, all.len(), at));
+    gates.push(Gate::at_most(
+        "exposure: overshoot",
+        "%",
+        5.0,
+        100.0 * over,
+        all.len(),
+        at,
+    ));
     gates.extend(still(sources, seeds)?);
     gates.push(wind_up(sources, seeds)?);
     gates.push(control(sources)?);
     let plots = vec![
         plot("Exposure at the start", &starts),
-        plot("Exposure after a step of light", &[&steps[..], &five[..]].concat()),
+        plot(
+            "Exposure after a step of light",
+            &[&steps[..], &five[..]].concat(),
+        ),
     ];
     Ok((gates, plots))
 }
@@ -207,7 +233,11 @@ fn blind(burnt: &[Run]) -> Vec<Gate> {
             4.0,
             rounds(worst),
             burnt.len(),
-            format!("{}; within 6 frames: {within} of {}", at(worst), burnt.len()),
+            format!(
+                "{}; within 6 frames: {within} of {}",
+                at(worst),
+                burnt.len()
+            ),
         ),
         Gate::at_least(
             "control: right exposures that fit such a frame, largest over smallest",
@@ -253,7 +283,10 @@ fn still(sources: &[Source], seeds: u64) -> Result<[Gate; 2]> {
     let flicker = found.iter().max_by(|a, b| a.0.total_cmp(&b.0));
     let moved = found.iter().max_by_key(|one| one.1);
     let number = found.len();
-    let (flicker, moved) = (flicker.cloned().unwrap_or_default(), moved.cloned().unwrap_or_default());
+    let (flicker, moved) = (
+        flicker.cloned().unwrap_or_default(),
+        moved.cloned().unwrap_or_default(),
+    );
     Ok([
         Gate::at_most(
             "exposure: flicker over the last 60 frames, peak to peak",
@@ -299,7 +332,10 @@ fn wind_up(sources: &[Source], seeds: u64) -> Result<Gate> {
             Ok(settled(&ratios(&rig.run(AFTER)?)))
         };
         let (with, without) = (after(60)?, after(0)?);
-        let place = format!("{}, delay {delay}: {with} frames, {without} without", source.name);
+        let place = format!(
+            "{}, delay {delay}: {with} frames, {without} without",
+            source.name
+        );
         Ok((with as f64 - without as f64, place))
     })?;
     let worst = found.iter().max_by(|a, b| a.0.total_cmp(&b.0));

@@ -89,7 +89,11 @@ fn look(card: f64, ev: f64, seed: u64) -> Result<(Found, Found)> {
         af_mode: 2,
         ..Controls::default()
     };
-    let first = track(&mut rig, card, &format!("card at {card}, {ev:+} EV, seed {seed}"))?;
+    let first = track(
+        &mut rig,
+        card,
+        &format!("card at {card}, {ev:+} EV, seed {seed}"),
+    )?;
     // The card moves, by a quarter of the range.
     let moved = if card < 5.0 { card + 2.5 } else { card - 2.5 };
     rig.camera.set_scene(scene(moved));
@@ -99,7 +103,10 @@ fn look(card: f64, ev: f64, seed: u64) -> Result<(Found, Found)> {
 
 fn track(rig: &mut Rig, card: f64, name: &str) -> Result<Found> {
     let steps = rig.run(FRAMES + 30)?;
-    let positions: Vec<f64> = steps.iter().map(|step| step.lens.unwrap_or(f64::NAN)).collect();
+    let positions: Vec<f64> = steps
+        .iter()
+        .map(|step| step.lens.unwrap_or(f64::NAN))
+        .collect();
     let away = |at: &f64| !((at - card).abs() <= 0.25);
     Ok(Found {
         name: name.into(),

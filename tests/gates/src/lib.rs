@@ -30,7 +30,9 @@ pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
     let (sources, missing) = scenes::all(data)?;
     let mut report = Report::default();
     if let Some(missing) = missing {
-        report.notes.push(format!("SKIPPED, for it is not there: {missing}"));
+        report
+            .notes
+            .push(format!("SKIPPED, for it is not there: {missing}"));
     }
     let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
     report.notes.push(format!(

@@ -59,7 +59,12 @@ fn main() -> Result<ExitCode> {
     let out = &options.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let path = out.join("report.html");
-    std::fs::write(&path, report.page()).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, report.page())
+        .with_context(|| format!("cannot write {}", path.display()))?;
     println!("\nReport: {}", path.display());
-    Ok(if report.met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -51,7 +51,11 @@ impl Report {
             "<table><tr><th>gate</th><th>bound</th><th>measured</th><th></th><th>runs</th><th>the worst</th></tr>\n",
         );
         for gate in &self.gates {
-            let (class, word) = if gate.met() { ("met", "met") } else { ("missed", "missed") };
+            let (class, word) = if gate.met() {
+                ("met", "met")
+            } else {
+                ("missed", "missed")
+            };
             let _ = write!(
                 page,
                 "<tr><td>{}</td><td class=\"n\">{} {}</td><td class=\"n\">{} {}</td>\
@@ -80,7 +84,11 @@ impl Report {
 /// The bound with its side.
 #[must_use]
 pub fn bound(gate: &Gate) -> String {
-    format!("{} {}", if gate.at_least { "≥" } else { "≤" }, number(gate.bound))
+    format!(
+        "{} {}",
+        if gate.at_least { "≥" } else { "≤" },
+        number(gate.bound)
+    )
 }
 
 /// Up to two digits behind the point.
@@ -100,22 +108,40 @@ fn rows(table: &Table) -> String {
     };
     let body: String = table.rows.iter().map(|row| cells(row, "td")).collect();
     let head = cells(&table.head, "th");
-    format!("<h2>{}</h2>\n<table>{head}{body}</table>\n", escape(&table.title))
+    format!(
+        "<h2>{}</h2>\n<table>{head}{body}</table>\n",
+        escape(&table.title)
+    )
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 /// A drawing of curves over frames.
 #[must_use]
 pub fn svg(plot: &Plot) -> String {
-    let values = || plot.series.iter().flat_map(|one| one.values.iter().copied());
+    let values = || {
+        plot.series
+            .iter()
+            .flat_map(|one| one.values.iter().copied())
+    };
     let finite = || values().filter(|value| value.is_finite());
-    let (low, high) = (finite().fold(f64::MAX, f64::min), finite().fold(f64::MIN, f64::max));
+    let (low, high) = (
+        finite().fold(f64::MAX, f64::min),
+        finite().fold(f64::MIN, f64::max),
+    );
     let pad = (high - low).max(1e-3) * 0.05;
     let (low, high) = (low - pad, high + pad);
-    let frames = plot.series.iter().map(|one| one.values.len()).max().unwrap_or(1).max(2);
+    let frames = plot
+        .series
+        .iter()
+        .map(|one| one.values.len())
+        .max()
+        .unwrap_or(1)
+        .max(2);
     let [left, right, top, bottom] = MARGIN;
     let x = |frame: usize| left + (WIDTH - left - right) * frame as f64 / (frames - 1) as f64;
     let y = |value: f64| top + (HEIGHT - top - bottom) * (high - value) / (high - low);
@@ -156,7 +182,10 @@ pub fn svg(plot: &Plot) -> String {
     groups.sort_unstable();
     groups.dedup();
     for one in &plot.series {
-        let group = groups.iter().position(|group| *group == one.group).unwrap_or(0);
+        let group = groups
+            .iter()
+            .position(|group| *group == one.group)
+            .unwrap_or(0);
         let points: String = one
             .values
             .iter()

@@ -70,7 +70,11 @@ impl Rig {
             seed: setup.seed,
             ..SensorConfig::default()
         };
-        Self::of(source, Camera::with_sensor(scene, setup.light, config), setup)
+        Self::of(
+            source,
+            Camera::with_sensor(scene, setup.light, config),
+            setup,
+        )
     }
 
     /// The same with a lens that moves, and statistics of focus.
@@ -143,7 +147,14 @@ impl Rig {
         let len = statistics.encode(&mut self.stats)?;
         self.frame += 1;
         let stats = &self.stats[..len];
-        let input = frame_in(self.frame, &captured, &told, &self.camera, self.controls, stats);
+        let input = frame_in(
+            self.frame,
+            &captured,
+            &told,
+            &self.camera,
+            self.controls,
+            stats,
+        );
         let answer = self.module.process(&input, &mut self.params);
         let answer = answer.map_err(|error| anyhow!("{error}"))?;
         Ok(self.follow(&captured, &answer))
@@ -169,7 +180,11 @@ impl Rig {
         Step {
             ratio: captured.applied.total_us() / right,
             wanted,
-            white: [1.0 / found.colour_gain_red, 1.0, 1.0 / found.colour_gain_blue],
+            white: [
+                1.0 / found.colour_gain_red,
+                1.0,
+                1.0 / found.colour_gain_blue,
+            ],
             kelvin: found.colour_temperature,
             lens: captured.lens_position,
         }

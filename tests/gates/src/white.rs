@@ -93,7 +93,10 @@ impl Figures {
 /// A scene that does not open, a frame that the module refuses.
 pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>, Table)> {
     let mut cases = Vec::new();
-    for source in sources.iter().filter(|source| !source.name.starts_with("mondrian")) {
+    for source in sources
+        .iter()
+        .filter(|source| !source.name.starts_with("mondrian"))
+    {
         for kelvin in LIGHTS {
             cases.extend((1..=seeds).map(|seed| (source.clone(), kelvin, seed)));
         }
@@ -102,7 +105,9 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>, Ta
         let source = Source::mondrian(seed);
         cases.extend(LIGHTS.map(|kelvin| (source.clone(), kelvin, seed)));
     }
-    let found = work::share(&cases, |(source, kelvin, seed)| look(source, *kelvin, *seed))?;
+    let found = work::share(&cases, |(source, kelvin, seed)| {
+        look(source, *kelvin, *seed)
+    })?;
     let found: Vec<Found> = found.into_iter().flatten().collect();
     let mut rows = Vec::new();
     let mut gates = Vec::new();
@@ -113,7 +118,10 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>, Ta
         ("openisp", false),
         ("nikon", false),
     ] {
-        let of: Vec<_> = found.iter().filter(|one| one.scene.starts_with(name)).collect();
+        let of: Vec<_> = found
+            .iter()
+            .filter(|one| one.scene.starts_with(name))
+            .collect();
         if of.is_empty() {
             continue;
         }
@@ -141,7 +149,16 @@ pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Vec<Plot>, Ta
     }
     let (more, plot) = steps(sources, seeds)?;
     gates.extend(more);
-    let head = ["scene", "runs", "angle", "mean", "median", "trimean", "best quarter", "worst quarter"];
+    let head = [
+        "scene",
+        "runs",
+        "angle",
+        "mean",
+        "median",
+        "trimean",
+        "best quarter",
+        "worst quarter",
+    ];
     let table = Table {
         title: "White balance, angles over all lights, after 30 frames".into(),
         head: head.map(str::to_owned).to_vec(),
@@ -181,7 +198,9 @@ fn steps(sources: &[Source], seeds: u64) -> Result<([Gate; 2], Plot)> {
         (arrival(angles) as f64, name.clone())
     });
     let jitter = |angles: &[f64]| angles[40..].iter().copied().fold(0.0, f64::max);
-    let shakiest = found.iter().max_by(|a, b| jitter(&a.1).total_cmp(&jitter(&b.1)));
+    let shakiest = found
+        .iter()
+        .max_by(|a, b| jitter(&a.1).total_cmp(&jitter(&b.1)));
     let (shake, shaky) = shakiest.map_or((f64::NAN, String::new()), |(name, angles)| {
         (jitter(angles), name.clone())
     });
@@ -228,5 +247,8 @@ fn steps(sources: &[Source], seeds: u64) -> Result<([Gate; 2], Plot)> {
 fn off(steps: &[Step]) -> Vec<f64> {
     let tail = &steps[steps.len().saturating_sub(60)..];
     let mean = [0, 1, 2].map(|i| tail.iter().map(|step| step.white[i]).sum::<f64>());
-    steps.iter().map(|step| angle::recovery(step.white, mean)).collect()
+    steps
+        .iter()
+        .map(|step| angle::recovery(step.white, mean))
+        .collect()
 }

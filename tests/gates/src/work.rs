@@ -10,7 +10,10 @@ use anyhow::{Result, anyhow};
 ///
 /// # Errors
 /// The first error of a case.
-pub fn share<C: Sync, T: Send>(cases: &[C], work: impl Fn(&C) -> Result<T> + Sync) -> Result<Vec<T>> {
+pub fn share<C: Sync, T: Send>(
+    cases: &[C],
+    work: impl Fn(&C) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(cases.len()));
     let workers = thread::available_parallelism().map_or(1, usize::from);

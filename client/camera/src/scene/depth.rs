@@ -34,7 +34,9 @@ impl DepthScene {
     /// A card and a wall at these distances, dioptres.
     #[must_use]
     pub fn new(card: f64, wall: f64) -> Self {
-        let print = (0..WIDTH * HEIGHT).map(|at| print(at % WIDTH, at / WIDTH)).collect();
+        let print = (0..WIDTH * HEIGHT)
+            .map(|at| print(at % WIDTH, at / WIDTH))
+            .collect();
         let mut scene = Self {
             depths: [card, wall],
             print,
@@ -50,9 +52,12 @@ impl DepthScene {
             let sigma = SHARPEST.hypot(BLUR * (dioptres - depth));
             blurred(&self.print, sigma)
         });
-        let on_card = |at: usize| CARD[0].contains(&(at % WIDTH)) && CARD[1].contains(&(at / WIDTH));
+        let on_card =
+            |at: usize| CARD[0].contains(&(at % WIDTH)) && CARD[1].contains(&(at / WIDTH));
         let points = card.into_iter().zip(wall).enumerate();
-        points.map(|(at, (card, wall))| if on_card(at) { card } else { wall }).collect()
+        points
+            .map(|(at, (card, wall))| if on_card(at) { card } else { wall })
+            .collect()
     }
 }
 

@@ -261,7 +261,11 @@ impl Af {
         self.state = AfState {
             phase: Phase::Coarse { turned: false },
             target: Some(origin),
-            step: if near - origin >= origin - far { step } else { -step },
+            step: if near - origin >= origin - far {
+                step
+            } else {
+                -step
+            },
             origin,
             least: f64::MAX,
             ..AfState::default()
@@ -358,7 +362,10 @@ impl Af {
             return;
         }
         let AfState {
-            before, best, behind, ..
+            before,
+            best,
+            behind,
+            ..
         } = self.state;
         let bend = before - 2.0 * best + behind;
         let offset = if before > 0.0 && behind > 0.0 && bend < 0.0 {
@@ -449,7 +456,13 @@ mod tests {
     }
 
     /// Runs with a lens that moves at once; returns the last decision and frames until converged.
-    fn run(af: &mut Af, request: &FocusRequest, lens: &mut f64, subject: f64, frames: usize) -> FocusDecision {
+    fn run(
+        af: &mut Af,
+        request: &FocusRequest,
+        lens: &mut f64,
+        subject: f64,
+        frames: usize,
+    ) -> FocusDecision {
         let mut decision = None;
         for _ in 0..frames {
             let now = af.process(&frame(*lens, subject), request, None, true);
@@ -465,7 +478,12 @@ mod tests {
             for subject in [0.0, 0.4, 4.0, 4.13, 9.7, 10.0] {
                 let (mut af, mut lens) = (af(), start);
                 let auto = request(FocusMode::Auto);
-                let first = af.process(&frame(lens, subject), &auto, Some(FocusTrigger::Start), true);
+                let first = af.process(
+                    &frame(lens, subject),
+                    &auto,
+                    Some(FocusTrigger::Start),
+                    true,
+                );
                 assert_eq!(first.state, AlgorithmState::Searching);
                 let end = run(&mut af, &auto, &mut lens, subject, 60);
                 assert_eq!(end.state, AlgorithmState::Converged, "{start} {subject}");
@@ -478,7 +496,10 @@ mod tests {
     fn without_contrast_it_fails_and_the_lens_rests() {
         let (mut af, flat) = (af(), |lens| {
             let mut frame = frame(lens, 4.0);
-            frame.zones.iter_mut().for_each(|zone| zone.contrast = Some(1e-4));
+            frame
+                .zones
+                .iter_mut()
+                .for_each(|zone| zone.contrast = Some(1e-4));
             frame
         });
         let auto = request(FocusMode::Auto);
@@ -500,9 +521,15 @@ mod tests {
         af.process(&frame(0.0, 4.0), &auto, Some(FocusTrigger::Start), true);
         let next = af.process(&frame(0.0, 4.0), &auto, None, true).position;
         for _ in 0..PATIENCE - 1 {
-            assert_eq!(af.process(&frame(0.0, 4.0), &auto, None, true).position, next);
+            assert_eq!(
+                af.process(&frame(0.0, 4.0), &auto, None, true).position,
+                next
+            );
         }
-        assert_ne!(af.process(&frame(0.0, 4.0), &auto, None, true).position, next);
+        assert_ne!(
+            af.process(&frame(0.0, 4.0), &auto, None, true).position,
+            next
+        );
     }
 
     #[test]
@@ -545,7 +572,8 @@ mod tests {
             ..FocusRequest::default()
         };
         let go = |af: &mut Af, position| {
-            af.process(&frame(0.0, 4.0), &by_hand(position), None, true).position
+            af.process(&frame(0.0, 4.0), &by_hand(position), None, true)
+                .position
         };
         assert_eq!(go(&mut af, None), None);
         assert_eq!(go(&mut af, Some(3.0)), Some(3.0));
@@ -557,7 +585,10 @@ mod tests {
         let mut none = Af::new(&AfTuning::default(), (0.0, 0.0));
         let always = request(FocusMode::Continuous);
         let decision = none.process(&frame(0.0, 4.0), &always, None, true);
-        assert_eq!((decision.position, decision.state), (None, AlgorithmState::Unknown));
+        assert_eq!(
+            (decision.position, decision.state),
+            (None, AlgorithmState::Unknown)
+        );
         let mut blind = frame(0.0, 4.0);
         blind.zones.iter_mut().for_each(|zone| zone.contrast = None);
         let mut af = af();

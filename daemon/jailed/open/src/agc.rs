@@ -231,6 +231,8 @@ impl Agc {
         let metering = request.metering.unwrap_or(self.tuning.metering);
         let luminance = metered(frame, metering);
         let stale = std::mem::take(&mut self.stale);
+        let (limits, flicker) = self.free(request);
+        self.reach = limits.reach(&self.tuning.stages, flicker);
         if !request.auto {
             return ExposureDecision {
                 exposure: self.hold(frame, request),
@@ -238,8 +240,6 @@ impl Agc {
                 luminance,
             };
         }
-        let (limits, flicker) = self.free(request);
-        self.reach = limits.reach(&self.tuning.stages, flicker);
         let now = self.applied_total(frame);
         let wanted = now * self.wanted_gain(frame, now, request.ev, metering);
         let aim = self.reachable(wanted);
@@ -261,6 +261,9 @@ impl Agc {
     /// What is left to choose from: all that the sensor can, or less where a time or a gain has
     /// priority; and the flicker period that times are multiples of.
     fn free(&self, request: &ExposureRequest) -> (Limits, f64) {
+        if !request.auto {
+            return (self.limits, self.tuning.flicker_period_us);
+        }
         let flicker = match request.exposure_us {
             Some(_) => 0.0,
             None => self.tuning.flicker_period_us,
@@ -355,11 +358,9 @@ impl Agc {
         let Some(cells) = Cells::of(frame) else {
             return 1.0;
         };
-        let mut gain = solve(
-            aim(self.tuning.target),
-            metered(frame, metering),
-            |gain| metered_at(frame, &cells, metering, gain),
-        );
+        let mut gain = solve(aim(self.tuning.target), metered(frame, metering), |gain| {
+            metered_at(frame, &cells, metering, gain)
+        });
         for constraint in self.tuning.constraint_mode.constraints() {
             let (low, high) = (constraint.low, constraint.high);
             let Some(level) = frame.inter_quantile_mean(low, high) else {
@@ -430,9 +431,11 @@ fn metered_at(frame: &Measured, cells: &Cells, metering: Metering, gain: f64) ->
     }
     // Zones tell where light is, cells how much of it clips.
     let beyond = cells.clipped_light() - 1.0;
-    let zones = |metering| weighted(frame, metering, |zone| {
-        ((zone.luminance + zone.clipped * beyond) * gain).min(1.0)
-    });
+    let zones = |metering| {
+        weighted(frame, metering, |zone| {
+            ((zone.luminance + zone.clipped * beyond) * gain).min(1.0)
+        })
+    };
     let all = zones(Metering::Matrix).max(1e-9);
     (zones(metering) * light / all).min(1.0)
 }
@@ -585,7 +588,10 @@ mod tests {
             about(total(&mut agc, &frame(&[0.16], 1000.0)), 1000.0);
         }
         about(total(&mut agc, &frame(&[0.04], 1000.0)), 2000.0);
-        about(total(&mut agc, &frame(&[0.04], 1000.0)), 2000.0 * 2.0_f64.sqrt());
+        about(
+            total(&mut agc, &frame(&[0.04], 1000.0)),
+            2000.0 * 2.0_f64.sqrt(),
+        );
         agc.state.filtered = Some(3600.0);
         let near = 3600.0 * (4.0_f64 / 3.6).powf(0.5_f64.sqrt());
         about(total(&mut agc, &frame(&[0.04], 1000.0)), near);

@@ -788,7 +788,9 @@ mod tests {
                     ..WhiteRequest::default()
                 };
                 let frame = frame(&[seen(awb(method).curve.at(5000.0), [0.4; 3])]);
-                awb(method).process(&frame, None, true, &request).temperature
+                awb(method)
+                    .process(&frame, None, true, &request)
+                    .temperature
             };
             assert!((find(LightMode::Auto) - 5000.0).abs() < 50.0);
             assert!((find(LightMode::Tungsten) - 3500.0).abs() < 110.0);

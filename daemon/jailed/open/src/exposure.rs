@@ -49,7 +49,12 @@ pub struct GainModel {
 
 impl GainModel {
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        for (name, value) in [("m0", self.m0), ("c0", self.c0), ("m1", self.m1), ("c1", self.c1)] {
+        for (name, value) in [
+            ("m0", self.m0),
+            ("c0", self.c0),
+            ("m1", self.m1),
+            ("c1", self.c1),
+        ] {
             Fault::unless_in(format!("agc.gain_model.{name}"), value, -1e6..=1e6)?;
         }
         let rises = self.m0 * self.c1 - self.c0 * self.m1;
@@ -66,7 +71,11 @@ impl GainModel {
         // A gain that arithmetic left a hair below a code's is that code's.
         let code = (code + 1e-6).floor();
         let found = (self.m0 * code + self.c0) / (self.m1 * code + self.c1);
-        if found.is_finite() && found > 0.0 { found } else { gain }
+        if found.is_finite() && found > 0.0 {
+            found
+        } else {
+            gain
+        }
     }
 }
 
@@ -317,7 +326,9 @@ pub(crate) mod tests {
             gain_model: Some(imx219),
             ..limits()
         };
-        for total in [20_000.0, 21_000.0, 57_000.0, 123_456.0, 160_000.0, 320_000.0] {
+        for total in [
+            20_000.0, 21_000.0, 57_000.0, 123_456.0, 160_000.0, 320_000.0,
+        ] {
             let e = limits.split(total, &[], 0.0);
             let code = 256.0 - 256.0 / e.analogue_gain;
             assert!((code - code.round()).abs() < 1e-6, "{e:?}");

@@ -296,7 +296,11 @@ impl Reader<'_> {
         let all = [Metering::Matrix, Metering::Centre, Metering::Spot];
         match self.u32()? {
             0 => Ok(None),
-            number => all.get(number as usize - 1).copied().map(Some).ok_or(StateError::Value),
+            number => all
+                .get(number as usize - 1)
+                .copied()
+                .map(Some)
+                .ok_or(StateError::Value),
         }
     }
 

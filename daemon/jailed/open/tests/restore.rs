@@ -345,24 +345,43 @@ fn controls() -> impl Strategy<Value = Controls> {
     let numbers = (-3.0..3.0_f64, 50.0..40_000.0_f64, 0.5..20.0_f64);
     let colours = (1500.0..12_000.0_f64, 0.3..4.0_f64, 0.3..4.0_f64);
     let tastes = (0.0..2.0_f64, 0.0..2.0_f64);
-    let set = prop_oneof![Just(0), 0..512_u32];
-    (set, 0..2_u32, 0..2_u32, numbers, colours, tastes).prop_map(
-        |(set, ae_enable, awb_enable, numbers, colours, tastes)| Controls {
-            set,
-            ae_enable,
-            awb_enable,
-            reserved: 0,
-            exposure_value: numbers.0,
-            exposure_us: numbers.1,
-            analogue_gain: numbers.2,
-            colour_temperature: colours.0,
-            colour_gain_red: colours.1,
-            colour_gain_blue: colours.2,
-            contrast: tastes.0,
-            saturation: tastes.1,
-            ..Controls::default()
-        },
+    let set = prop_oneof![Just(0), 0..1_u32 << 17];
+    let modes = (0..5_u32, 0..9_u32, 0..4_u32, 0..3_u32, 0..4_u32);
+    let lens = (-1.5..1.5_f64, 0.0..20.0_f64);
+    (
+        set,
+        0..2_u32,
+        0..2_u32,
+        numbers,
+        colours,
+        tastes,
+        modes,
+        lens,
     )
+        .prop_map(
+            |(set, ae_enable, awb_enable, numbers, colours, tastes, modes, lens)| Controls {
+                ae_metering: modes.0,
+                awb_mode: modes.1,
+                af_mode: modes.2,
+                af_trigger: modes.3,
+                af_pause: modes.4,
+                brightness: lens.0,
+                lens_position: lens.1,
+                set,
+                ae_enable,
+                awb_enable,
+                reserved: 0,
+                exposure_value: numbers.0,
+                exposure_us: numbers.1,
+                analogue_gain: numbers.2,
+                colour_temperature: colours.0,
+                colour_gain_red: colours.1,
+                colour_gain_blue: colours.2,
+                contrast: tastes.0,
+                saturation: tastes.1,
+                ..Controls::default()
+            },
+        )
 }
 
 /// Which frame, whether its statistics are there, and what is asked with it.

@@ -31,8 +31,9 @@ impl AfTuning {
     pub(crate) fn check(&self) -> Result<(), Fault> {
         Fault::unless_in("af.steps", self.steps, 2..=100)?;
         Fault::unless_in("af.retrigger", self.retrigger, 0.1..=0.95)?;
-        self.rest
-            .map_or(Ok(()), |rest| Fault::unless_in("af.rest", rest, 0.0..=100.0))
+        self.rest.map_or(Ok(()), |rest| {
+            Fault::unless_in("af.rest", rest, 0.0..=100.0)
+        })
     }
 }
 

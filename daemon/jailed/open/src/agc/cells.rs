@@ -65,10 +65,11 @@ impl Cells {
 
     /// Bins are wide in the dark; zones know the mean better.
     fn centre(&mut self, frame: &Measured, sum: f64, share: f64) {
-        let known = |light: f64, zone: &crate::measure::Zone| {
-            light + zone.luminance
-        };
-        let zones = frame.zones.iter().filter(|zone| zone.valid > 0.0 || zone.clipped > 0.0);
+        let known = |light: f64, zone: &crate::measure::Zone| light + zone.luminance;
+        let zones = frame
+            .zones
+            .iter()
+            .filter(|zone| zone.valid > 0.0 || zone.clipped > 0.0);
         let count = zones.clone().count();
         if count == 0 || share <= 0.0 {
             return;
@@ -95,7 +96,8 @@ impl Cells {
         };
         let (low, high) = (at(SHAPE.0).max(1e-4), at(SHAPE.1).max(1e-4));
         let rise = logit(SHAPE.1 * below) - logit(SHAPE.0 * below);
-        let spread = ((high / low).ln() / rise).clamp(SPREAD.0, SPREAD.1);
+        // Not a number where nothing is below.
+        let spread = ((high / low).ln() / rise).max(SPREAD.0).min(SPREAD.1);
         let spread = spread * trust(clipped);
         for i in 0..TAIL {
             let rank = below + clipped * (i as f64 + 0.5) / TAIL as f64;
@@ -162,5 +164,9 @@ fn clips_at(frame: &Measured) -> f64 {
         brightest += r.max(g).max(b);
     }
     let ratio: f64 = luminance / brightest;
-    if ratio.is_finite() { ratio.clamp(NEUTRAL.0, NEUTRAL.1) } else { NEUTRAL.1 }
+    if ratio.is_finite() {
+        ratio.clamp(NEUTRAL.0, NEUTRAL.1)
+    } else {
+        NEUTRAL.1
+    }
 }

@@ -86,7 +86,11 @@ fn requests() -> impl Strategy<Value = Requests> {
         positive().prop_map(ManualWhite::Temperature),
     ];
     let modes = (0..4_usize, 0..7_u32, 0..3_usize, prop::option::of(0..2_u32));
-    let focus = (prop::option::of(0.0..100.0_f64), any::<bool>(), any::<bool>());
+    let focus = (
+        prop::option::of(0.0..100.0_f64),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
     (exposure, any::<bool>(), manual, modes, focus, tone).prop_map(
         |(
