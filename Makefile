@@ -30,7 +30,7 @@ BENCH   ?=
 PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi
 STAGE    := $(TARGET)/demo
 
-.PHONY: demo test vm chaos hostile bench loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
 	packages packages-test clean
 
 demo: build
@@ -73,6 +73,15 @@ bench:
 	$(CARGO) build --locked --release --workspace
 	$(CARGO) run --locked --release -q -p coldshoe-bench -- $(BENCH)
 	$(CARGO) test --locked --release -q -p coldshoe-wall --test jail -- measure
+
+# make gates SEEDS=8; the real data is in DATA, or in ../shared/data.
+SEEDS ?= 8
+DATA  ?=
+
+gates:
+	@echo "==> The open module against its gates (release); the report goes to $(TARGET)/gates"
+	$(CARGO) run --locked --release -q -p coldshoe-gates -- --seeds $(SEEDS) --out $(TARGET)/gates \
+		$(if $(DATA),--data "$(DATA)")
 
 # Another cfg, and with it another target directory: nothing of the usual build is thrown away.
 loom:

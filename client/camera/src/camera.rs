@@ -2,6 +2,7 @@
 
 use crate::bayer::Mosaic;
 use crate::delayed::Register;
+use crate::lens::{Lens, LensConfig};
 use crate::light::Light;
 use crate::metering::{self, Metering};
 use crate::scene::Scene;
@@ -20,6 +21,8 @@ pub struct Camera {
     exposure: Register<Option<f64>>,
     analogue_gain: Register<Option<f64>>,
     digital_gain: Register<Option<f64>>,
+    /// The lens, and where it was focused when `radiance` was made.
+    lens: Option<(Lens, f64)>,
 }
 
 impl Camera {
@@ -40,11 +43,52 @@ impl Camera {
             exposure: held_back(delays.exposure),
             analogue_gain: held_back(delays.analogue_gain),
             digital_gain: held_back(delays.digital_gain),
+            lens: None,
             scene,
             light,
             radiance,
             sensor,
         }
+    }
+
+    /// The same with a lens that an actuator moves.
+    #[must_use]
+    pub fn with_lens(mut self, config: LensConfig) -> Self {
+        self.lens = Some((Lens::new(config), config.first));
+        self.look();
+        self
+    }
+
+    /// Farthest and nearest focus of the lens, dioptres; none where nothing moves it.
+    #[must_use]
+    pub fn lens(&self) -> Option<(f64, f64)> {
+        self.lens.as_ref().map(|(lens, _)| lens.range())
+    }
+
+    /// Asks for a focus, dioptres. Without a lens that moves nothing happens.
+    pub fn request_lens(&mut self, dioptres: f64) {
+        let next = self.sensor.next_sequence();
+        if let Some((lens, _)) = &mut self.lens {
+            lens.ask(next, dioptres);
+        }
+    }
+
+    /// Changes the scene, from the next frame on; the sensor's size and filters stay, so the scene
+    /// has to be of the same. Returns whether it is.
+    pub fn set_scene(&mut self, scene: Box<dyn Scene>) -> bool {
+        let same = scene.size() == self.scene.size() && scene.cfa() == self.scene.cfa();
+        if same {
+            self.scene = scene;
+            self.look();
+        }
+        same
+    }
+
+    fn look(&mut self) {
+        self.radiance = match &self.lens {
+            Some((_, dioptres)) => self.scene.focused(&self.light, *dioptres),
+            None => self.scene.radiance(&self.light),
+        };
     }
 
     /// What may be asked of the sensor.
@@ -81,14 +125,24 @@ impl Camera {
             analogue_gain: self.analogue_gain.at(next),
             digital_gain: self.digital_gain.at(next),
         });
-        self.sensor.capture(&self.radiance)
+        let position = self.lens.as_mut().map(|(lens, seen)| {
+            let position = lens.at(next);
+            (position, std::mem::replace(seen, position))
+        });
+        if position.is_some_and(|(now, seen)| now != seen) {
+            self.look();
+        }
+        Captured {
+            lens_position: position.map(|(now, _)| now),
+            ..self.sensor.capture(&self.radiance)
+        }
     }
 
     /// Changes the light, from the next frame on.
     pub fn set_light(&mut self, light: Light) {
         if light != self.light {
-            self.radiance = self.scene.radiance(&light);
             self.light = light;
+            self.look();
         }
     }
 

@@ -1,7 +1,9 @@
 //! What the camera looks at.
 
 mod checker;
+mod depth;
 mod error;
+mod mondrian;
 mod npy;
 pub mod radiance;
 pub mod raw;
@@ -11,7 +13,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 pub use checker::CheckerScene;
+pub use depth::DepthScene;
 pub use error::SceneError;
+pub use mondrian::Mondrian;
 pub use npy::NpyError;
 pub use radiance::RadianceScene;
 pub use raw::{RawFile, RawScene};
@@ -36,12 +40,26 @@ pub trait Scene: Send {
     /// The scene under a light.
     fn radiance(&self, light: &Light) -> Mosaic;
 
+    /// The scene under a light, through a lens that is focused at so many dioptres. A scene without
+    /// depth is sharp at any.
+    fn focused(&self, light: &Light, dioptres: f64) -> Mosaic {
+        let _ = dioptres;
+        self.radiance(light)
+    }
+
+    /// Ground truth: where a lens has to be focused for what is in the middle, dioptres; `None`
+    /// without depth.
+    fn depth(&self) -> Option<f64> {
+        None
+    }
+
     /// Ground truth: raw RGB of a neutral surface under a light, black subtracted, of any length;
     /// `None` where the scene does not tell.
     fn neutral(&self, light: &Light) -> Option<[f64; 3]>;
 }
 
-/// Opens a scene: the built-in one, a folder of radiance mosaics, or a raw frame.
+/// Opens a scene: the built-in one, the built-in one with depth (named `depth`, where no file is),
+/// a folder of radiance mosaics, or a raw frame.
 ///
 /// # Errors
 /// [`SceneError`] says what is wrong with the file, and [`SceneError::remedy`] what to do.
@@ -49,6 +67,9 @@ pub fn open(path: Option<&Path>) -> Result<Box<dyn Scene>, SceneError> {
     let Some(path) = path else {
         return Ok(Box::new(CheckerScene::new()));
     };
+    if path == Path::new("depth") && !path.exists() {
+        return Ok(Box::new(DepthScene::default()));
+    }
     let metadata = fs::metadata(path).map_err(|source| SceneError::io(path, source))?;
     if metadata.is_dir() {
         Ok(Box::new(RadianceScene::open(path)?))

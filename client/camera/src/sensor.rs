@@ -207,6 +207,8 @@ pub struct Captured {
     pub applied: Applied,
     /// Its number, from 0.
     pub sequence: u64,
+    /// Where the lens was focused, dioptres; none where nothing moves it.
+    pub lens_position: Option<f64>,
 }
 
 /// The sensor.
@@ -302,6 +304,7 @@ impl VirtualSensor {
             raw: self.expose(radiance, &applied, sequence),
             applied,
             sequence,
+            lens_position: None,
         }
     }
 

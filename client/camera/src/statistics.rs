@@ -1,6 +1,7 @@
 //! Statistics of a raw frame, in the format `coldshoe-stats-1`.
 
 use coldshoe_isp::Statistics;
+use coldshoe_isp::stats::Focus;
 
 use crate::bayer::RawFrame;
 use crate::sensor::{Applied, Captured};
@@ -10,6 +11,14 @@ impl Captured {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         measure(&self.raw, &self.applied, self.sequence)
+    }
+
+    /// The same with what focus is judged by: `coldshoe-stats-2`.
+    #[must_use]
+    pub fn statistics_with_focus(&self) -> Statistics {
+        let mut stats = self.statistics();
+        stats.focus = Some(focus(&self.raw, &stats));
+        stats
     }
 }
 
@@ -35,6 +44,32 @@ pub fn measure(raw: &RawFrame, applied: &Applied, sequence: u64) -> Statistics {
         stats.zones[index].g /= 2;
     }
     stats
+}
+
+/// Contrast of each zone.
+fn focus(raw: &RawFrame, stats: &Statistics) -> [Focus; Statistics::ZONES] {
+    let values = Values::new(raw);
+    let width = stats.width as usize;
+    let greens: Vec<Option<i64>> = (0..width * stats.height as usize)
+        .map(|at| values.green(at % width, at / width))
+        .collect();
+    let mut focus = [Focus::default(); Statistics::ZONES];
+    for (index, zone) in focus.iter_mut().enumerate() {
+        let [x0, x1, y0, y1] = stats.zone_cells(index).map(|edge| edge as usize);
+        for y in y0..y1 {
+            for x in x0..x1 {
+                let at = y * width + x;
+                let Some(here) = greens[at] else { continue };
+                let right = (x + 1 < x1).then(|| greens[at + 1]);
+                let below = (y + 1 < y1).then(|| greens[at + width]);
+                for there in [right, below].into_iter().flatten().flatten() {
+                    zone.contrast += here.abs_diff(there).pow(2);
+                    zone.pairs += 1;
+                }
+            }
+        }
+    }
+    focus
 }
 
 /// `round(DN · 65535 / full scale)`.
@@ -92,6 +127,22 @@ impl<'a> Values<'a> {
         zone.b += b;
         zone.valid += valid;
         zone.clipped += clipped;
+    }
+
+    /// The mean of a cell's two greens; none of a clipped cell.
+    fn green(&self, x: usize, y: usize) -> Option<i64> {
+        let width = self.raw.size().width();
+        let mut sum = 0;
+        for (px, py) in [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| (2 * x + dx, 2 * y + dy)) {
+            let dn = self.raw.data()[py * width + px];
+            if dn >= self.raw.white() {
+                return None;
+            }
+            if self.raw.cfa().channel(px, py).rgb() == 1 {
+                sum += i64::from(self.value(dn));
+            }
+        }
+        Some(sum / 2)
     }
 
     /// A DN beyond full scale reads as full scale.

@@ -21,8 +21,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use coldshoe::{Confinement, ModuleInfo, Open, Session};
-use coldshoe_camera::{Camera, scene};
-use coldshoe_isp::{STATS_FORMAT, Statistics, soft};
+use coldshoe_camera::{Camera, LensConfig, scene};
+use coldshoe_isp::{STATS_FORMAT, STATS_FORMAT_2, Statistics, soft};
 
 use crate::installation;
 use crate::signals::Interrupt;
@@ -49,8 +49,8 @@ const _: () = assert!(soft::MAX_PAYLOAD <= PARAMS_CAPACITY as usize);
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to film: a folder of radiance mosaics, a raw frame or its sidecar [default: a built-in
-    /// test chart]
+    /// What to film: a folder of radiance mosaics, a raw frame or its sidecar, or "depth", a built-in
+    /// card before a wall with a lens to focus [default: a built-in test chart]
     #[arg(long, value_name = "DIR|FILE")]
     scene: Option<PathBuf>,
     /// Length of the film [default: 120, and 240 with --chaos]
@@ -102,7 +102,11 @@ fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> 
     let cfa = format!("{:?}", scene.cfa()).to_uppercase();
     let (width, height) = (size.width(), size.height());
     let subject = format!("{}, {width}x{height} {cfa}", scene.name());
+    let deep = scene.depth().is_some();
     let mut camera = Camera::new(scene, film.parts[0].light);
+    if deep {
+        camera = camera.with_lens(LensConfig::default());
+    }
     let Shot {
         reel,
         verdict,
@@ -115,6 +119,7 @@ fn film_and_tell(options: &Options, interrupt: &Interrupt) -> Result<(), Error> 
     });
     let mut sections = vec![summary::setting(subject, &module)];
     sections.extend(summary::findings(&verdict));
+    sections.extend(reel.focus.map(summary::focus));
     sections.extend(recoveries.as_ref().map(|(all, seed)| all.section(*seed)));
     sections.push(summary::jail(&confinement));
     let done = chaos.as_ref().map_or(&[][..], Chaos::done);
@@ -181,10 +186,13 @@ fn film_through(
         standby: chaos.is_some(),
         module: options.module.clone(),
         camera: camera_name(options.scene.as_deref()).into(),
-        stats_format: STATS_FORMAT.into(),
+        stats_format: match camera.lens() {
+            Some(_) => STATS_FORMAT_2.into(),
+            None => STATS_FORMAT.into(),
+        },
         params_format: soft::FORMAT.into(),
         slots: SLOTS,
-        stats_capacity: Statistics::SIZE as u32,
+        stats_capacity: Statistics::SIZE_2 as u32,
         params_capacity: PARAMS_CAPACITY,
         isp_capabilities: (1 << soft::TABLE.sizes.len()) - 1,
         ..Open::default()
@@ -233,6 +241,7 @@ fn film_through(
 fn camera_name(scene: Option<&Path>) -> &'static str {
     match scene {
         None => "virtual",
+        Some(path) if path == Path::new("depth") => "virtual",
         Some(path) if path.is_dir() => "flea3",
         Some(_) => "raw",
     }

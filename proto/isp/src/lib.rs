@@ -5,7 +5,7 @@
 //!   known to be right, [`FormatTable`] says which blocks a format knows.
 //! - [`soft`] is the format of our software ISP, `coldshoe-soft`, typed and documented field by
 //!   field.
-//! - [`stats`] is the statistics format `coldshoe-stats-1`.
+//! - [`stats`] is the statistics format `coldshoe-stats-1`, and with focus `coldshoe-stats-2`.
 //! - [`rkisp1`] and [`mali_c55`] are blocks and statistics of the kernel's drivers of these names.
 //!
 //! Everything is little-endian and of fixed size. Nothing here does I/O, reading allocates nothing, and
@@ -26,5 +26,5 @@ pub use blocks::{
     Block, BlockError, BlockFlags, FormatTable, HEADER_SIZE, KIND_LIMIT, RawBlock, TableError,
 };
 pub use builder::{BuildError, ParamsBuilder};
-pub use stats::{STATS_FORMAT, Statistics};
+pub use stats::{STATS_FORMAT, STATS_FORMAT_2, Statistics};
 pub use walker::{BlockIter, Blocks, FrameIter, Framed, Frames, ParseError};

@@ -293,14 +293,16 @@ impl Goc {
 }
 
 impl Cproc {
-    /// Contrast and saturation, 1 being neutral, cut to 0..=1.992; everything in full range.
+    /// Contrast and saturation, 1 being neutral, cut to 0..=1.992; brightness, -1..=1 of full light,
+    /// 0 being neutral, cut to what there is; everything in full range.
     #[must_use]
-    pub fn new(contrast: f64, saturation: f64) -> Self {
+    pub fn new(contrast: f64, brightness: f64, saturation: f64) -> Self {
         Self {
             c_out_range: 1,
             y_in_range: 1,
             y_out_range: 1,
             contrast: scaled(contrast, 128.0, 255, 1.0) as u8,
+            brightness: (brightness * 256.0).round() as i8 as u8,
             saturation: scaled(saturation, 128.0, 255, 1.0) as u8,
             ..Self::default()
         }
@@ -351,7 +353,10 @@ mod tests {
             (0, 4095, 0)
         );
         assert_eq!(goc.gamma_y[4], 256);
-        assert_eq!(Cproc::new(9.0, f64::NAN).contrast, 255);
-        assert_eq!(Cproc::new(1.0, f64::NAN).saturation, 128);
+        assert_eq!(Cproc::new(9.0, 0.0, f64::NAN).contrast, 255);
+        assert_eq!(Cproc::new(1.0, 0.0, f64::NAN).saturation, 128);
+        assert_eq!(Cproc::new(1.0, -0.25, 1.0).brightness, 0xc0);
+        assert_eq!(Cproc::new(1.0, 1.0, 1.0).brightness, 127);
+        assert_eq!(Cproc::new(1.0, f64::NAN, 1.0).brightness, 0);
     }
 }

@@ -38,6 +38,21 @@
 //! | 24 | u32 | valid | valid + clipped ≤ cells of the zone | cells |
 //! | 28 | u32 | clipped | the same | cells |
 //!
+//! `coldshoe-stats-2` is the same with version 2, and with what focus is judged by behind it,
+//! [`Statistics::SIZE_2`] bytes in all:
+//!
+//! | offset | type | field | range | unit |
+//! |---|---|---|---|---|
+//! | 7232 | focus\[192\] | zones as above | see below | |
+//!
+//! | offset in a zone | type | field | range | unit |
+//! |---|---|---|---|---|
+//! | 0 | u64 | contrast: Σ ΔG² over pairs | ≤ pairs × 65535² | above, squared |
+//! | 8 | u32 | pairs of valid cells side by side or one above the other, both in the zone | ≤ 2 × valid | pairs |
+//! | 12 | u8\[4\] | reserved | 0 | – |
+//!
+//! ΔG is the difference of two cells' greens, a cell's green being ⌊(Gr + Gb) / 2⌋.
+//!
 //! The luminance of a cell is `Y = ⌊(R + Gr + Gb + B) / 4⌋`, which is (R + 2G + B)/4; it falls into
 //! bin `⌊Y / 256⌋`.
 
@@ -46,8 +61,13 @@ use thiserror::Error;
 /// The name of the format.
 pub const STATS_FORMAT: &str = "coldshoe-stats-1";
 
+/// The name of the format that tells of focus, too.
+pub const STATS_FORMAT_2: &str = "coldshoe-stats-2";
+
 const MAGIC: [u8; 4] = *b"CSST";
 const VERSION: u32 = 1;
+const VERSION_2: u32 = 2;
+const FOCUS: usize = 16;
 const HEADER: usize = 64;
 const ZONE: usize = 32;
 const FULL: u64 = 65535;
@@ -66,6 +86,15 @@ pub struct Zone {
     pub valid: u32,
     /// Cells with a clipped pixel, left out of the sums.
     pub clipped: u32,
+}
+
+/// What focus is judged by in a zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Focus {
+    /// Sum of the squared differences of greens over the pairs.
+    pub contrast: u64,
+    /// Pairs of neighbouring cells.
+    pub pairs: u32,
 }
 
 /// Statistics of one frame, and what the sensor really applied to it.
@@ -91,6 +120,8 @@ pub struct Statistics {
     pub zones: [Zone; Statistics::ZONES],
     /// Cells of each luminance.
     pub histogram: [u32; Statistics::BINS],
+    /// What focus is judged by, zone by zone; only `coldshoe-stats-2` has it.
+    pub focus: Option<[Focus; Statistics::ZONES]>,
 }
 
 /// Why bytes are not valid statistics.
@@ -99,8 +130,9 @@ pub struct Statistics {
 pub enum StatsError {
     /// The buffer is not of the format's size.
     #[error(
-        "statistics of {got} bytes, {STATS_FORMAT} has {}; send the whole struct",
-        Statistics::SIZE
+        "statistics of {got} bytes, {STATS_FORMAT} has {}, {STATS_FORMAT_2} {}; send the whole struct",
+        Statistics::SIZE,
+        Statistics::SIZE_2
     )]
     Size {
         /// Bytes found.
@@ -141,6 +173,8 @@ impl Statistics {
     pub const BINS: usize = 256;
     /// Bytes of the encoded struct.
     pub const SIZE: usize = HEADER + Self::ZONES * ZONE + Self::BINS * 4;
+    /// Bytes of the encoded struct with what focus is judged by.
+    pub const SIZE_2: usize = Self::SIZE + Self::ZONES * FOCUS;
 
     /// Statistics of a frame in which nothing was counted yet: exposure 0, gains 1, no black
     /// level, white at full scale.
@@ -163,6 +197,7 @@ impl Statistics {
                 clipped: 0,
             }; Self::ZONES],
             histogram: [0; Self::BINS],
+            focus: None,
         }
     }
 
@@ -225,15 +260,28 @@ impl Statistics {
         position * 256.0 / ((r + 2.0 * g + b) / 4.0)
     }
 
-    /// Writes the statistics to the front of `out` and returns how many bytes: [`Self::SIZE`].
+    /// Bytes of these statistics once encoded: [`Self::SIZE_2`] if they tell of focus, else
+    /// [`Self::SIZE`].
+    #[must_use]
+    pub const fn encoded_size(&self) -> usize {
+        if self.focus.is_some() {
+            Self::SIZE_2
+        } else {
+            Self::SIZE
+        }
+    }
+
+    /// Writes the statistics to the front of `out` and returns how many bytes:
+    /// [`Self::encoded_size`].
     ///
     /// # Errors
     /// [`StatsError::Size`] when `out` is too short; it is left as it was.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, StatsError> {
         let got = out.len();
-        let Some(out) = out.get_mut(..Self::SIZE) else {
+        let Some(out) = out.get_mut(..self.encoded_size()) else {
             return Err(StatsError::Size { got });
         };
+        let (out, behind) = out.split_at_mut(Self::SIZE);
         let (header, rest) = out.split_at_mut(HEADER);
         self.encode_header(header);
         let (zones, histogram) = rest.split_at_mut(Self::ZONES * ZONE);
@@ -247,13 +295,24 @@ impl Statistics {
         for (bytes, count) in histogram.chunks_exact_mut(4).zip(&self.histogram) {
             bytes.copy_from_slice(&count.to_le_bytes());
         }
-        Ok(Self::SIZE)
+        let zones = self.focus.iter().flatten();
+        for (bytes, zone) in behind.chunks_exact_mut(FOCUS).zip(zones) {
+            bytes[..8].copy_from_slice(&zone.contrast.to_le_bytes());
+            bytes[8..12].copy_from_slice(&zone.pairs.to_le_bytes());
+            bytes[12..].fill(0);
+        }
+        Ok(self.encoded_size())
     }
 
     fn encode_header(&self, header: &mut [u8]) {
         header.fill(0);
         header[..4].copy_from_slice(&MAGIC);
-        header[4..8].copy_from_slice(&VERSION.to_le_bytes());
+        let version = if self.focus.is_some() {
+            VERSION_2
+        } else {
+            VERSION
+        };
+        header[4..8].copy_from_slice(&version.to_le_bytes());
         header[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         header[16..20].copy_from_slice(&self.width.to_le_bytes());
         header[20..24].copy_from_slice(&self.height.to_le_bytes());
@@ -271,11 +330,13 @@ impl Statistics {
     /// # Errors
     /// [`StatsError`] names what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, StatsError> {
-        if bytes.len() != Self::SIZE {
-            return Err(StatsError::Size { got: bytes.len() });
-        }
+        let version = match bytes.len() {
+            Self::SIZE => VERSION,
+            Self::SIZE_2 => VERSION_2,
+            got => return Err(StatsError::Size { got }),
+        };
         let mut bytes = Reader(bytes);
-        if bytes.take() != MAGIC || bytes.u32() != VERSION {
+        if bytes.take() != MAGIC || bytes.u32() != version {
             return Err(StatsError::Format);
         }
         let mut stats = Self::empty(bytes.u64(), bytes.u32(), bytes.u32());
@@ -295,6 +356,20 @@ impl Statistics {
             };
         }
         stats.histogram.fill_with(|| bytes.u32());
+        let mut unused = 0;
+        if version == VERSION_2 {
+            stats.focus = Some(std::array::from_fn(|_| {
+                let zone = Focus {
+                    contrast: bytes.u64(),
+                    pairs: bytes.u32(),
+                };
+                unused |= bytes.u32();
+                zone
+            }));
+        }
+        if unused != 0 {
+            return Err(StatsError::Header { field: "reserved" });
+        }
         if reserved != [0; 6] {
             return Err(StatsError::Header { field: "reserved" });
         }
@@ -327,6 +402,14 @@ impl Statistics {
             let counted = u64::from(zone.valid) + u64::from(zone.clipped);
             let brightest = u64::from(zone.valid) * FULL;
             if counted > cells || zone.r.max(zone.g).max(zone.b) > brightest {
+                return Err(StatsError::Zone { index });
+            }
+        }
+        let focus = self.focus.iter().flatten().zip(&self.zones);
+        for (index, (focus, zone)) in focus.enumerate() {
+            let most = u128::from(focus.pairs) * u128::from(FULL * FULL);
+            let pairs = 2 * u64::from(zone.valid);
+            if u64::from(focus.pairs) > pairs || u128::from(focus.contrast) > most {
                 return Err(StatsError::Zone { index });
             }
         }
@@ -392,6 +475,53 @@ mod tests {
         let mut out = vec![0xee; Statistics::SIZE];
         assert_eq!(stats.encode(&mut out), Ok(Statistics::SIZE));
         out
+    }
+
+    fn with_focus() -> Statistics {
+        let mut focus = [Focus::default(); Statistics::ZONES];
+        focus[5] = Focus {
+            contrast: 7 << 36,
+            pairs: 180,
+        };
+        Statistics {
+            focus: Some(focus),
+            ..sample()
+        }
+    }
+
+    fn encoded_2() -> Vec<u8> {
+        let mut out = vec![0xee; Statistics::SIZE_2];
+        assert_eq!(with_focus().encode(&mut out), Ok(Statistics::SIZE_2));
+        out
+    }
+
+    #[test]
+    fn focus_is_behind_what_version_1_has_and_survives_the_way() {
+        assert_eq!(Statistics::SIZE_2, 7232 + 192 * 16);
+        let (one, two) = (bytes(&sample()), encoded_2());
+        assert_eq!(two[4], 2);
+        assert_eq!(two[8..7232], one[8..]);
+        assert_eq!(two[7232 + 5 * 16 + 8..][..4], [180, 0, 0, 0]);
+        assert_eq!(Statistics::decode(&two), Ok(with_focus()));
+        let mut small = vec![0; Statistics::SIZE_2 - 1];
+        assert!(with_focus().encode(&mut small).is_err());
+    }
+
+    #[test]
+    fn focus_that_cannot_be_is_refused() {
+        let broken = |at: usize, to: u8| {
+            let mut bytes = encoded_2();
+            bytes[at] = to;
+            Statistics::decode(&bytes)
+        };
+        let zone = 7232 + 5 * 16;
+        assert_eq!(broken(zone + 8, 201), Err(StatsError::Zone { index: 5 }));
+        assert_eq!(broken(zone + 7, 0xff), Err(StatsError::Zone { index: 5 }));
+        assert_eq!(
+            broken(zone + 12, 1),
+            Err(StatsError::Header { field: "reserved" })
+        );
+        assert_eq!(broken(4, 1), Err(StatsError::Format));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod goals;
 mod hotpath;
 mod jail;
 mod launch;
+mod module;
 mod peers;
 mod place;
 mod plan;
@@ -98,6 +99,9 @@ fn main() -> Result<()> {
             for subject in contract::SUBJECTS {
                 println!("{:20} {}", subject.name, subject.about);
             }
+            for subject in module::SUBJECTS {
+                println!("{:20} {}", subject.name, subject.about);
+            }
             Ok(())
         }
         None => measure(&options),
@@ -108,6 +112,8 @@ fn main() -> Result<()> {
 fn wanted(only: &[String]) -> Result<Vec<&'static str>> {
     let all = contest::ALL.iter().map(|contestant| contestant.name());
     let judged = contract::SUBJECTS.iter().map(|subject| subject.name);
+    let modules = module::SUBJECTS.iter().map(|subject| subject.name);
+    let judged = judged.chain(modules);
     let all = all.chain(judged.clone());
     let mut names: Vec<_> = all
         .filter(|name| only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
@@ -151,7 +157,14 @@ fn measure(options: &Options) -> Result<()> {
         .filter(|subject| names.contains(&subject.name))
         .map(|subject| Ok(contract::measure(subject, batches)?.against(&scenarios)))
         .collect::<Result<_>>()?;
+    let rounds = if options.quick { 4 } else { 200 };
+    let modules: Vec<_> = module::SUBJECTS
+        .iter()
+        .filter(|subject| names.contains(&subject.name))
+        .map(|subject| module::measure(subject, rounds))
+        .collect::<Result<_>>()?;
     let report = Report {
+        modules,
         goals: goals::judge(&scenarios, &hot_paths, &contracts),
         machine,
         quick: options.quick,

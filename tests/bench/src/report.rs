@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::contract::Judging;
 use crate::goals::{Against, Figure, Verdict};
 use crate::hotpath::{self, HotPath};
+use crate::module::Cost;
 use crate::place::Cpus;
 use crate::plan::{Entry, Scenario};
 use crate::round::Round;
@@ -57,6 +58,7 @@ pub(crate) struct Report {
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) hot_paths: Vec<HotPath>,
     pub(crate) contracts: Vec<Judging>,
+    pub(crate) modules: Vec<Cost>,
     pub(crate) goals: Vec<Verdict>,
 }
 
@@ -78,6 +80,14 @@ impl Report {
         }
         for contract in &self.contracts {
             print_contract(contract);
+        }
+        for module in &self.modules {
+            let Cost {
+                name,
+                p50_us,
+                allocations,
+            } = module;
+            println!("{name}: p50 {p50_us:.1} µs a frame, {allocations} allocations");
         }
         println!("\nGoals");
         println!("{}", goals(&self.goals));

@@ -34,6 +34,7 @@ fn a_quick_run_has_figures_of_everybody_and_keeps_the_hot_path_bare() {
     let measured: BTreeSet<_> = entries
         .filter(|entry| !entry["rounds"].as_array().unwrap().is_empty())
         .chain(judged)
+        .chain(report["modules"].as_array().unwrap())
         .map(|entry| entry["name"].as_str().unwrap())
         .collect();
     assert_eq!(measured, listed);
@@ -44,6 +45,9 @@ fn a_quick_run_has_figures_of_everybody_and_keeps_the_hot_path_bare() {
             contract["share_of_round_trip"].as_f64().is_some(),
             "{contract}"
         );
+    }
+    for module in report["modules"].as_array().unwrap() {
+        assert_eq!(module["allocations"], 0.0, "{module}");
     }
     for path in report["hot_paths"].as_array().unwrap() {
         assert_eq!(path["allocations"], 0.0, "{path}");

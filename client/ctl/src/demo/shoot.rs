@@ -14,6 +14,9 @@ use super::Error;
 use super::film::{FIRST_EXPOSURE, Film};
 use super::recovery::Pulse;
 
+/// libcamera's AfModeContinuous.
+const CONTINUOUS: u32 = 2;
+
 /// What became of a frame's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -62,6 +65,8 @@ pub(super) struct Reel {
     pub(super) before: Rgb8,
     /// The last frame.
     pub(super) after: Rgb8,
+    /// Where the lens was at the end, and where it should have been, dioptres.
+    pub(super) focus: Option<(f64, f64)>,
 }
 
 /// What the daemon is told of the camera's sensor.
@@ -92,8 +97,8 @@ pub(super) fn sensor(camera: &Camera) -> Sensor {
         gain_delay: delay,
         min_frame_duration_us: limits.frame_us,
         max_frame_duration_us: limits.frame_us,
-        min_lens_position: 0.0,
-        max_lens_position: 0.0,
+        min_lens_position: camera.lens().map_or(0.0, |(far, _)| far),
+        max_lens_position: camera.lens().map_or(0.0, |(_, near)| near),
         exposure_margin_lines: 0,
     }
 }
@@ -130,7 +135,7 @@ pub(super) fn shoot(
             isp: SoftIsp::new(),
             white: WbGains::default(),
         },
-        stats: vec![0; Statistics::SIZE],
+        stats: vec![0; Statistics::SIZE_2],
     };
     set.prepare(&last)?;
     let mut records = Vec::with_capacity(film.len());
@@ -158,6 +163,7 @@ pub(super) fn shoot(
         stills,
         before,
         after: set.pipeline.isp.render(&last.raw),
+        focus: last.lens_position.zip(set.pipeline.camera.scene().depth()),
     })
 }
 
@@ -206,7 +212,7 @@ struct Set<'a> {
 impl Set<'_> {
     /// Asks for parameters before the first frame.
     fn prepare(&mut self, found: &Captured) -> Result<(), Error> {
-        let frame = self.describe(0, &found.applied);
+        let frame = self.describe(0, found);
         let ticket = self.session.prepare(&frame)?;
         self.land(ticket, &frame).map(drop)
     }
@@ -217,14 +223,19 @@ impl Set<'_> {
         number: usize,
         captured: &Captured,
     ) -> Result<(Fate, Duration, Pulse), Error> {
-        let statistics = captured.statistics();
+        let statistics = if captured.lens_position.is_some() {
+            captured.statistics_with_focus()
+        } else {
+            captured.statistics()
+        };
         let len = statistics.encode(&mut self.stats)?;
-        let frame = self.describe(number, &captured.applied);
+        let frame = self.describe(number, captured);
         let ticket = self.session.submit(&frame, &self.stats[..len])?;
         self.land(ticket, &frame)
     }
 
-    fn describe(&self, number: usize, applied: &Applied) -> Frame {
+    fn describe(&self, number: usize, captured: &Captured) -> Frame {
+        let applied = captured.applied;
         let now = Moment::now();
         Frame {
             number: number as u64,
@@ -240,9 +251,13 @@ impl Set<'_> {
                 analogue_gain: applied.analogue_gain,
                 digital_gain: applied.digital_gain,
                 black_level: self.pipeline.camera.limits().black,
-                lens_position: None,
+                lens_position: captured.lens_position,
             },
-            controls: Controls::default(),
+            controls: Controls {
+                // Focus follows the scene, where there is a lens to move.
+                af_mode: captured.lens_position.map(|_| CONTINUOUS),
+                ..Controls::default()
+            },
         }
     }
 
@@ -309,8 +324,12 @@ impl Pipeline<'_> {
             exposure_us,
             analogue_gain,
             digital_gain,
+            lens_position,
             ..
         } = answer.wanted;
+        if let Some(dioptres) = lens_position {
+            self.camera.request_lens(dioptres);
+        }
         self.camera.request(&SensorRequest {
             exposure_us,
             analogue_gain,

@@ -85,6 +85,17 @@ pub(super) fn findings(verdict: &Verdict) -> [Section; 3] {
     [exposure, white, frames]
 }
 
+/// Where the lens was at the end, and where it should have been, dioptres.
+pub(super) fn focus((position, subject): (f64, f64)) -> Section {
+    Section::new(
+        "Focus",
+        [
+            ("lens at the end", format!("{position:.2} dioptres")),
+            ("the card", format!("{subject:.2} dioptres")),
+        ],
+    )
+}
+
 /// How the worker was confined, as the daemon tells it.
 pub(super) fn jail(confinement: &Confinement) -> Section {
     let mode = match confinement.seccomp_mode {

@@ -138,8 +138,8 @@ struct coldshoe_ipa_controls {
 	uint32_t awb_enable; /* 0 or 1; 0 keeps colour gains as they are */
 	uint32_t reserved;   /* 0 */
 	double exposure_value; /* EV, -8..8 */
-	double exposure_us;    /* with ae_enable 0 */
-	double analogue_gain;  /* with ae_enable 0 */
+	double exposure_us;    /* with ae_enable 0; with 1 it has priority, and gain follows */
+	double analogue_gain;  /* the same with time following; ae_enable 1 without both ends it */
 	double colour_temperature; /* K, with awb_enable 0 */
 	double colour_gain_red;    /* with awb_enable 0; green is 1 */
 	double colour_gain_blue;

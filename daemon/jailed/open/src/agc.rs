@@ -5,6 +5,7 @@
 //! exposure `E* = t·ag·dg·g` uses the exposure of the statistics' own frame: frames still in
 //! flight ask for the same E* again, so delays cannot make the loop overshoot.
 
+mod cells;
 mod tuning;
 
 use coldshoe_ipa::AlgorithmState;
@@ -12,11 +13,18 @@ use coldshoe_ipa::AlgorithmState;
 use crate::exposure::{Exposure, Limits};
 use crate::measure::{Measured, Zone};
 
+use cells::Cells;
 use tuning::BRIGHTEST_TARGET;
 pub use tuning::{AgcTuning, ConstraintMode, Metering};
 
 /// Within this factor of the wanted exposure the filter is faster.
-const NEAR: f64 = 0.2;
+const NEAR: f64 = 0.3;
+/// With a larger share of clipped pixels a frame is burnt.
+const BURNT: f64 = 0.02;
+/// So much another exposure, in logarithms, tells how the brightest cells answer to it.
+const MOVED: f64 = 0.03;
+/// They do not answer less than that.
+const LEAST_SLOPE: f64 = 0.1;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
 
@@ -66,10 +74,13 @@ pub struct ExposureRequest {
     pub auto: bool,
     /// Compensation, EV.
     pub ev: f64,
-    /// Exposure time with `auto` off, µs; `None` keeps it as it is.
+    /// Exposure time, µs. With `auto` off `None` keeps it as it is; with `auto` on a time has
+    /// priority, and gain alone follows the scene.
     pub exposure_us: Option<f64>,
-    /// Analogue gain with `auto` off; `None` keeps it as it is.
+    /// Analogue gain, the same way.
     pub gain: Option<f64>,
+    /// Which zones count; `None`: as tuned.
+    pub metering: Option<Metering>,
 }
 
 impl Default for ExposureRequest {
@@ -79,6 +90,7 @@ impl Default for ExposureRequest {
             ev: 0.0,
             exposure_us: None,
             gain: None,
+            metering: None,
         }
     }
 }
@@ -103,8 +115,54 @@ pub(crate) struct AgcState {
     pub(crate) held: Option<Exposure>,
     /// Frames since the start.
     pub(crate) frames: u32,
-    /// How much a lower constraint raised the gain when its pixels were last unclipped.
-    pub(crate) lift: f64,
+    /// What the last exposures did to the brightest cells.
+    pub(crate) response: Response,
+}
+
+/// How the brightest cells answer to exposure. Where a colour of theirs clips, they answer less
+/// than in proportion, and no single frame tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Response {
+    /// Total exposure, µs, and mean luminance of the brightest cells then; 0 before any.
+    pub(crate) seen: (f64, f64),
+    /// Logarithm of luminance over logarithm of exposure.
+    pub(crate) slope: f64,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            seen: (0.0, 0.0),
+            slope: 1.0,
+        }
+    }
+}
+
+impl Response {
+    fn see(&mut self, total: f64, level: f64) {
+        let change = (total / self.seen.0).ln();
+        if !(change.abs() > MOVED && level > 0.0) {
+            return;
+        }
+        let slope = (level / self.seen.1).ln() / change;
+        // Any other is that of another light.
+        self.slope = if (-0.1..=1.2).contains(&slope) {
+            slope.clamp(LEAST_SLOPE, 1.0)
+        } else {
+            1.0
+        };
+        self.seen = (total, level);
+    }
+
+    /// The gain that really brings about what `gain` would in proportion. Only near by: farther off
+    /// the response is another.
+    fn correct(&self, gain: f64) -> f64 {
+        if gain.ln().abs() < NEAR / 3.0 {
+            gain.powf(1.0 / self.slope)
+        } else {
+            gain
+        }
+    }
 }
 
 /// Automatic exposure and gain control of one camera.
@@ -121,6 +179,10 @@ pub struct Agc {
 impl Agc {
     /// Control of a sensor with these limits, at its start.
     pub fn new(tuning: &AgcTuning, limits: Limits) -> Self {
+        let limits = Limits {
+            gain_model: tuning.gain_model,
+            ..limits
+        };
         Self {
             reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
             tuning: tuning.clone(),
@@ -129,7 +191,7 @@ impl Agc {
                 filtered: None,
                 held: None,
                 frames: 0,
-                lift: 1.0,
+                response: Response::default(),
             },
             stale: false,
         }
@@ -166,8 +228,11 @@ impl Agc {
 
     /// Decides on the exposure to ask for after a frame.
     pub fn process(&mut self, frame: &Measured, request: &ExposureRequest) -> ExposureDecision {
-        let luminance = metered(frame, self.tuning.metering, 1.0);
+        let metering = request.metering.unwrap_or(self.tuning.metering);
+        let luminance = metered(frame, metering);
         let stale = std::mem::take(&mut self.stale);
+        let (limits, flicker) = self.free(request);
+        self.reach = limits.reach(&self.tuning.stages, flicker);
         if !request.auto {
             return ExposureDecision {
                 exposure: self.hold(frame, request),
@@ -176,23 +241,34 @@ impl Agc {
             };
         }
         let now = self.applied_total(frame);
-        let wanted = now * self.wanted_gain(frame, request.ev);
+        let wanted = now * self.wanted_gain(frame, now, request.ev, metering);
         let aim = self.reachable(wanted);
         if stale {
             self.catch_up(now, aim);
         }
-        let filtered = self.reachable(self.filter(aim));
+        let filtered = self.reachable(self.filter(aim, frame.clipped > BURNT));
         self.state.filtered = Some(filtered);
         self.state.frames = self.state.frames.saturating_add(1);
-        let split = self
-            .limits
-            .split(filtered, &self.tuning.stages, self.tuning.flicker_period_us);
+        let split = limits.split(filtered, &self.tuning.stages, flicker);
         self.state.held = Some(split);
         ExposureDecision {
             exposure: split,
             state: how_far(now, aim, wanted),
             luminance,
         }
+    }
+
+    /// What is left to choose from: all that the sensor can, or less where a time or a gain has
+    /// priority; and the flicker period that times are multiples of.
+    fn free(&self, request: &ExposureRequest) -> (Limits, f64) {
+        if !request.auto {
+            return (self.limits, self.tuning.flicker_period_us);
+        }
+        let flicker = match request.exposure_us {
+            Some(_) => 0.0,
+            None => self.tuning.flicker_period_us,
+        };
+        (self.limits.with(request.exposure_us, request.gain), flicker)
     }
 
     /// Manual exposure, or what was in force when automatic control was switched off.
@@ -248,47 +324,56 @@ impl Agc {
         total.max(self.reach.0).min(self.reach.1)
     }
 
-    /// IIR towards `aim`, `s·E* + (1−s)·Ef`, with a dead band and a quick start.
-    fn filter(&self, aim: f64) -> f64 {
+    /// IIR towards `aim` in stops, with a dead band and a quick start: as many frames on the way up
+    /// as on the way down. Out of a burnt frame it goes faster, for the aim is not all of the way.
+    fn filter(&self, aim: f64, burnt: bool) -> f64 {
         let Some(filtered) = self.state.filtered else {
             return aim;
         };
-        let off = (aim / filtered - 1.0).abs();
-        if off <= self.tuning.dead_band {
+        let off = (aim / filtered).ln();
+        if off.abs() <= self.tuning.dead_band {
             return filtered;
         }
-        let speed = if self.state.frames < self.tuning.startup_frames {
+        let speed = if self.starting() || (burnt && off < 0.0) {
             1.0
-        } else if off <= NEAR {
+        } else if off.abs() <= NEAR {
             self.tuning.speed.sqrt()
         } else {
             self.tuning.speed
         };
-        speed * aim + (1.0 - speed) * filtered
+        filtered * (speed * off).exp()
     }
 
-    fn wanted_gain(&mut self, frame: &Measured, ev: f64) -> f64 {
+    fn starting(&self) -> bool {
+        self.state.frames < self.tuning.startup_frames
+    }
+
+    fn wanted_gain(&mut self, frame: &Measured, now: f64, ev: f64, metering: Metering) -> f64 {
         let compensation = if ev.is_finite() {
             ev.clamp(-8.0, 8.0).exp2()
         } else {
             1.0
         };
         let aim = |target: f64| (target * compensation).min(BRIGHTEST_TARGET);
-        let mut gain = gain_to(frame, self.tuning.metering, aim(self.tuning.target));
+        let Some(cells) = Cells::of(frame) else {
+            return 1.0;
+        };
+        let mut gain = solve(aim(self.tuning.target), metered(frame, metering), |gain| {
+            metered_at(frame, &cells, metering, gain)
+        });
         for constraint in self.tuning.constraint_mode.constraints() {
-            let Some(level) = frame.inter_quantile_mean(constraint.low, constraint.high) else {
+            let (low, high) = (constraint.low, constraint.high);
+            let Some(level) = frame.inter_quantile_mean(low, high) else {
                 continue;
             };
-            let bound = aim(constraint.target) / level.max(1e-6);
-            // Of pixels that are mostly clipped only a least brightness is known, and so of the
-            // bound no more than that it is not above this.
-            let clipped = frame.clipped > (1.0 - constraint.low) / 2.0;
+            let bound = solve(aim(constraint.target), level, |gain| {
+                cells.mean_of_ranks(low, high, gain).unwrap_or(0.0)
+            });
             gain = match constraint.bound {
                 Bound::Upper => gain.min(bound),
-                Bound::Lower if clipped => gain.max((gain * self.state.lift).min(bound)),
                 Bound::Lower => {
-                    self.state.lift = (bound / gain).max(1.0);
-                    gain.max(bound)
+                    self.state.response.see(now, level);
+                    gain.max(self.state.response.correct(bound))
                 }
             };
         }
@@ -318,8 +403,13 @@ pub(crate) fn weight(metering: Metering, x: f64, y: f64) -> f64 {
     }
 }
 
-/// Metered luminance if the frame were `gain` times brighter: `Σ w·min(z·g, 1) / Σ w`.
-fn metered(frame: &Measured, metering: Metering, gain: f64) -> f64 {
+/// Metered luminance of a frame, a clipped cell being full light.
+fn metered(frame: &Measured, metering: Metering) -> f64 {
+    weighted(frame, metering, |zone| zone.luminance)
+}
+
+/// Weighted mean over the zones that have pixels.
+fn weighted(frame: &Measured, metering: Metering, value: impl Fn(&Zone) -> f64) -> f64 {
     let (columns, rows) = (frame.columns.max(1), frame.rows().max(1));
     let (mut sum, mut weights) = (0.0, 0.0);
     let empty = |zone: &Zone| zone.valid <= 0.0 && zone.clipped <= 0.0;
@@ -327,20 +417,40 @@ fn metered(frame: &Measured, metering: Metering, gain: f64) -> f64 {
         let x = ((i % columns) as f64 + 0.5) / columns as f64;
         let y = ((i / columns) as f64 + 0.5) / rows as f64;
         let w = weight(metering, x, y);
-        sum += w * (zone.luminance * gain).min(1.0);
+        sum += w * value(zone);
         weights += w;
     }
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
-/// The gain that brings the metered luminance to `target`, found in at most eight steps.
-fn gain_to(frame: &Measured, metering: Metering, target: f64) -> f64 {
+/// The same with single cells that clip, and with light of those that did.
+fn metered_at(frame: &Measured, cells: &Cells, metering: Metering, gain: f64) -> f64 {
+    let light = cells.mean(gain);
+    if metering == Metering::Matrix {
+        return light;
+    }
+    // Zones tell where light is, cells how much of it clips.
+    let beyond = cells.clipped_light() - 1.0;
+    let zones = |metering| {
+        weighted(frame, metering, |zone| {
+            ((zone.luminance + zone.clipped * beyond) * gain).min(1.0)
+        })
+    };
+    let all = zones(Metering::Matrix).max(1e-9);
+    (zones(metering) * light / all).min(1.0)
+}
+
+/// The gain at which a luminance reaches `target`. It is `now` at a gain of 1, and rises with the
+/// gain as `model` says, which is off by a factor at most.
+fn solve(target: f64, now: f64, model: impl Fn(f64) -> f64) -> f64 {
+    let factor = (now / model(1.0)).clamp(0.5, 2.0);
+    let factor = if factor.is_nan() { 1.0 } else { factor };
     let mut gain = 1.0;
-    for _ in 0..8 {
+    for _ in 0..24 {
         // The floor keeps a black frame finite.
-        let more = (target / metered(frame, metering, gain).max(0.001)).min(10.0);
+        let more = (target / (factor * model(gain)).max(0.001)).clamp(0.1, 10.0);
         gain *= more;
-        if (more - 1.0).abs() < 0.01 {
+        if (more - 1.0).abs() < 0.002 {
             break;
         }
     }
@@ -375,6 +485,7 @@ mod tests {
                 luminance,
                 valid: 100.0 * (1.0 - clipped),
                 clipped,
+                ..Zone::default()
             });
             frame.clipped += clipped / 192.0;
         }
@@ -447,10 +558,11 @@ mod tests {
     }
 
     #[test]
-    fn clipped_highlights_do_not_slow_the_way_down() {
+    fn the_way_down_from_a_burnt_frame_is_no_farther_than_highlights_allow() {
         let mut agc = agc(ConstraintMode::Normal);
+        // A white wall at full light would be right at half of it, whatever its mean.
         let burnt = total(&mut agc, &frame(&[1.0], 10_000.0));
-        assert!(burnt < 10_000.0 * 0.17, "{burnt}");
+        assert!((1_800.0..=5_000.0).contains(&burnt), "{burnt}");
     }
 
     #[test]
@@ -464,23 +576,25 @@ mod tests {
         };
         about(with(&mut agc, 1.0), 3200.0);
         about(with(&mut agc, -1.0), 800.0);
-        about(with(&mut agc, 8.0), 9500.0);
+        // The dimmest pixels count as full light when they clip.
+        assert!((6_500.0..=9_500.0).contains(&with(&mut agc, 8.0)));
         about(with(&mut agc, f64::NAN), 1600.0);
     }
 
     #[test]
-    fn the_first_frames_go_all_the_way_and_later_ones_a_fifth() {
+    fn the_first_frames_go_all_the_way_and_later_ones_half_of_it_in_stops() {
         let mut agc = agc(ConstraintMode::None);
         for _ in 0..10 {
             about(total(&mut agc, &frame(&[0.16], 1000.0)), 1000.0);
         }
-        about(total(&mut agc, &frame(&[0.08], 1000.0)), 1200.0);
-        about(total(&mut agc, &frame(&[0.08], 1000.0)), 1360.0);
-        agc.state.filtered = Some(1800.0);
+        about(total(&mut agc, &frame(&[0.04], 1000.0)), 2000.0);
         about(
-            total(&mut agc, &frame(&[0.08], 1000.0)),
-            1800.0 + 200.0 * 0.2_f64.sqrt(),
+            total(&mut agc, &frame(&[0.04], 1000.0)),
+            2000.0 * 2.0_f64.sqrt(),
         );
+        agc.state.filtered = Some(3600.0);
+        let near = 3600.0 * (4.0_f64 / 3.6).powf(0.5_f64.sqrt());
+        about(total(&mut agc, &frame(&[0.04], 1000.0)), near);
     }
 
     #[test]
@@ -501,7 +615,7 @@ mod tests {
         }
         assert_eq!(agc.total(), Some(640_000.0));
         let back = total(&mut agc, &frame(&[0.32], 640_000.0));
-        about(back, 640_000.0 * (0.8 + 0.2 * 0.5));
+        about(back, 640_000.0 * 0.5_f64.sqrt());
     }
 
     #[test]
@@ -527,7 +641,7 @@ mod tests {
         assert_eq!((held.exposure, held.state), (had, AlgorithmState::Locked));
         about(
             total(&mut agc, &frame(&[0.32], 2000.0)),
-            2000.0 * 0.8 + 1000.0 * 0.2,
+            2000.0 * 0.5_f64.sqrt(),
         );
     }
 
@@ -556,17 +670,47 @@ mod tests {
                 scene.zones[row * 16 + column].luminance = 0.4;
             }
         }
-        let seen = |metering| metered(&scene, metering, 1.0);
+        let seen = |metering| metered(&scene, metering);
         assert!((seen(Metering::Spot) - 0.4).abs() < 1e-9);
         assert!(seen(Metering::Centre) > 1.4 * seen(Metering::Matrix));
     }
 
     #[test]
-    fn whatever_lift_it_goes_on_from_burnt_highlights_come_down() {
-        let mut agc = agc(ConstraintMode::Normal);
-        agc.state.lift = 1e9;
-        let burnt = total(&mut agc, &frame(&[1.0], 10_000.0));
-        about(burnt, 5_000.0);
+    fn a_time_or_a_gain_has_priority_and_the_other_follows() {
+        let mut agc = agc(ConstraintMode::None);
+        let time = ExposureRequest {
+            exposure_us: Some(500.0),
+            ..auto()
+        };
+        let e = agc.process(&frame(&[0.08], 1000.0), &time).exposure;
+        assert_eq!(e.exposure_us, 500.0);
+        about(e.total(), 2000.0);
+        let gain = ExposureRequest {
+            gain: Some(4.0),
+            ..auto()
+        };
+        let e = agc.process(&frame(&[0.08], 1000.0), &gain).exposure;
+        assert_eq!(e.analogue_gain, 4.0);
+        about(e.total(), 2000.0);
+    }
+
+    #[test]
+    fn the_application_chooses_what_is_metered() {
+        let mut scene = frame(&[0.02], 1000.0);
+        for row in 5..7 {
+            for column in 7..9 {
+                scene.zones[row * 16 + column].luminance = 0.4;
+            }
+        }
+        let with = |metering| {
+            let request = ExposureRequest { metering, ..auto() };
+            total_of(agc(ConstraintMode::None).process(&scene, &request))
+        };
+        assert!(with(Some(Metering::Spot)) < 0.2 * with(None));
+    }
+
+    fn total_of(decision: ExposureDecision) -> f64 {
+        decision.exposure.total()
     }
 
     #[test]
@@ -579,7 +723,7 @@ mod tests {
                 digital_gain: 9.0,
             }),
             frames: 100,
-            lift: 1.0,
+            response: Response::default(),
         };
         let mut agc = agc(ConstraintMode::None);
         agc.resume(&state);
@@ -608,7 +752,7 @@ mod tests {
         // A stream starts, or what was asked for is still on its way.
         about(standing(4_000.0, 30, 10_000.0), 4_000.0);
         // Nothing was missed: no other knows better.
-        about(standing(1_000.0, 0, 4_000.0), 1_000.0 + 0.2 * 3_000.0);
+        about(standing(1_000.0, 0, 4_000.0), 2_000.0);
     }
 
     #[test]

@@ -30,6 +30,8 @@ const MUCH_CLIPPED: f64 = 0.25;
 const RATIOS: RangeInclusive<f64> = 0.01..=100.0;
 /// Fewer zones than this say nothing about the light.
 const FEWEST_ZONES: usize = 4;
+/// A larger part of the misfit that could be, and the curve explains nothing.
+const UNEXPLAINED: f64 = 0.98;
 /// A coarse step is T/50; a fine one a fifth of it.
 const COARSE: f64 = 1.02;
 const FINE_STEPS: i32 = 5;
@@ -41,6 +43,8 @@ const ACROSS_STEPS: i32 = 5;
 pub struct WhiteRequest {
     /// Whether gains follow the scene.
     pub auto: bool,
+    /// What light to expect, with `auto` on.
+    pub mode: LightMode,
     /// With `auto` off.
     pub manual: ManualWhite,
 }
@@ -49,7 +53,57 @@ impl Default for WhiteRequest {
     fn default() -> Self {
         Self {
             auto: true,
+            mode: LightMode::Auto,
             manual: ManualWhite::Hold,
+        }
+    }
+}
+
+/// What light to expect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LightMode {
+    /// Any.
+    #[default]
+    Auto,
+    /// Of bulbs.
+    Incandescent,
+    /// Of halogen lamps.
+    Tungsten,
+    /// Of tubes.
+    Fluorescent,
+    /// Indoors.
+    Indoor,
+    /// Of the sun.
+    Daylight,
+    /// Of clouds and shade.
+    Cloudy,
+}
+
+impl LightMode {
+    /// The mode with that number in the module interface; a custom one is any light.
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        Some(match number {
+            0 | 7 => Self::Auto,
+            1 => Self::Incandescent,
+            2 => Self::Tungsten,
+            3 => Self::Fluorescent,
+            4 => Self::Indoor,
+            5 => Self::Daylight,
+            6 => Self::Cloudy,
+            _ => return None,
+        })
+    }
+
+    /// Temperatures that the white point is looked for in, K.
+    pub fn kelvin(self) -> (f64, f64) {
+        match self {
+            Self::Auto => (0.0, f64::INFINITY),
+            Self::Incandescent => (2500.0, 3000.0),
+            Self::Tungsten => (3000.0, 3500.0),
+            Self::Fluorescent => (4000.0, 4700.0),
+            Self::Indoor => (3000.0, 5000.0),
+            Self::Daylight => (5500.0, 6500.0),
+            Self::Cloudy => (7000.0, 8500.0),
         }
     }
 }
@@ -206,10 +260,12 @@ impl Awb {
         if started && !exposed && clipped > MUCH_CLIPPED {
             return self.decision(AlgorithmState::Searching);
         }
+        let range = request.mode.kelvin();
         let found = match self.tuning.method {
             Method::GreyWorld => self.grey_world(),
-            Method::Search => self.search(lux),
+            Method::Search => self.search(lux, range).or_else(|| self.grey_world()),
         };
+        let found = found.map(|white| self.expected(white, range));
         let Some(found) = found.filter(|white| white.is_sane()) else {
             return self.decision(AlgorithmState::Searching);
         };
@@ -338,16 +394,35 @@ impl Awb {
         middle.iter().sum::<f64>() / middle.len() as f64
     }
 
-    fn search(&self, lux: Option<f64>) -> Option<WhitePoint> {
+    /// A white point of a light that is expected: itself, or the curve's at the nearest temperature.
+    fn expected(&self, white: WhitePoint, (low, high): (f64, f64)) -> WhitePoint {
+        let kelvin = self.curve.temperature(white);
+        // The search's fine steps may lead out a little.
+        if (0.97 * low..=1.03 * high).contains(&kelvin) {
+            white
+        } else {
+            self.curve.at(kelvin.max(low).min(high))
+        }
+    }
+
+    /// None where no light of the curve explains any zone: then the sensor is not the curve's, or
+    /// nothing is grey.
+    fn search(&self, lux: Option<f64>, range: (f64, f64)) -> Option<WhitePoint> {
         if self.samples.len() < FEWEST_ZONES {
             return None;
         }
-        let kelvin = self.coarse(lux);
-        Some(self.fine(kelvin, lux))
+        let kelvin = self.coarse(lux, range);
+        let white = self.fine(kelvin, lux);
+        let all: f64 = self.samples.iter().map(|sample| sample.weight).sum();
+        (self.misfit(white) < UNEXPLAINED * all * self.tuning.delta).then_some(white)
     }
 
-    fn coarse(&self, lux: Option<f64>) -> f64 {
+    fn coarse(&self, lux: Option<f64>, range: (f64, f64)) -> f64 {
         let (low, high) = self.curve.range();
+        let (low, high) = (range.0.clamp(low, high), range.1.clamp(low, high));
+        if low >= high {
+            return low;
+        }
         let steps = ((high / low).ln() / COARSE.ln()).ceil().max(1.0);
         let step = (high / low).powf(1.0 / steps);
         let cost = |i: f64| {
@@ -389,16 +464,18 @@ impl Awb {
 
     /// J, smaller is likelier.
     fn cost(&self, white: WhitePoint, kelvin: f64, lux: Option<f64>) -> f64 {
+        self.misfit(white) - self.prior(kelvin, lux).max(LEAST_PRIOR).ln()
+    }
+
+    fn misfit(&self, white: WhitePoint) -> f64 {
         let (to_red, to_blue) = (1.0 / white.red, 1.0 / white.blue);
-        let misfit: f64 = self
-            .samples
+        self.samples
             .iter()
             .map(|sample| {
                 let (r, b) = (sample.red * to_red - 1.0, sample.blue * to_blue - 1.0);
                 sample.weight * (r * r + b * b).min(self.tuning.delta)
             })
-            .sum();
-        misfit - self.prior(kelvin, lux).max(LEAST_PRIOR).ln()
+            .sum()
     }
 
     /// Likelihood of a temperature: linear between the light levels of the tuning.
@@ -453,6 +530,7 @@ mod tests {
                 luminance: (rgb[0] + 2.0 * rgb[1] + rgb[2]) / 4.0,
                 valid: 100.0,
                 clipped: 0.0,
+                ..Zone::default()
             }
         };
         Measured {
@@ -679,7 +757,7 @@ mod tests {
         let before = look(&mut awb, &scene(3000.0).0).white;
         let request = WhiteRequest {
             auto: false,
-            manual: ManualWhite::Hold,
+            ..WhiteRequest::default()
         };
         let held = awb.process(&scene(8000.0).0, None, true, &request);
         assert_eq!((held.white, held.state), (before, AlgorithmState::Locked));
@@ -692,12 +770,43 @@ mod tests {
             awb.prepare(&WhiteRequest {
                 auto: false,
                 manual,
+                ..WhiteRequest::default()
             })
         };
         let gains = ask(ManualWhite::Gains(2.0, 1.6)).white.gains();
         assert!((gains[0] - 2.0).abs() < 1e-12 && (gains[2] - 1.6).abs() < 1e-12);
         let decision = ask(ManualWhite::Temperature(4000.0));
         assert!((decision.temperature - 4000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_mode_says_where_to_look() {
+        for method in [Method::Search, Method::GreyWorld] {
+            let find = |mode| {
+                let request = WhiteRequest {
+                    mode,
+                    ..WhiteRequest::default()
+                };
+                let frame = frame(&[seen(awb(method).curve.at(5000.0), [0.4; 3])]);
+                awb(method)
+                    .process(&frame, None, true, &request)
+                    .temperature
+            };
+            assert!((find(LightMode::Auto) - 5000.0).abs() < 50.0);
+            assert!((find(LightMode::Tungsten) - 3500.0).abs() < 110.0);
+            assert!((find(LightMode::Cloudy) - 7000.0).abs() < 220.0);
+            assert!((find(LightMode::Indoor) - 5000.0).abs() < 160.0);
+        }
+    }
+
+    #[test]
+    fn where_no_light_explains_anything_the_grey_world_stands_in() {
+        let far = WhitePoint {
+            red: 0.55,
+            blue: 1.9,
+        };
+        let found = look(&mut awb(Method::Search), &frame(&[seen(far, [0.4; 3])]));
+        assert!(found.white.angle(far) < 0.1, "{found:?}");
     }
 
     #[test]

@@ -2,14 +2,20 @@
 
 use coldshoe_ipa::Controls;
 
-use crate::agc::ExposureRequest;
-use crate::awb::{ManualWhite, WhiteRequest};
+use crate::af::{FocusMode, FocusRequest, FocusTrigger};
+use crate::agc::{ExposureRequest, Metering};
+use crate::awb::{LightMode, ManualWhite, WhiteRequest};
 
 /// The requests in force.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Requests {
     pub exposure: ExposureRequest,
     pub white: WhiteRequest,
+    pub focus: FocusRequest,
+    /// The focus trigger that came with the last frame: one that stays is one trigger.
+    pub trigger: Option<u32>,
+    /// Added to what is displayed, −1..1.
+    pub brightness: f64,
     /// Relative to the tuning.
     pub contrast: f64,
     /// Relative to the tuning.
@@ -21,6 +27,9 @@ impl Default for Requests {
         Self {
             exposure: ExposureRequest::default(),
             white: WhiteRequest::default(),
+            focus: FocusRequest::default(),
+            trigger: None,
+            brightness: 0.0,
             contrast: 1.0,
             saturation: 1.0,
         }
@@ -28,8 +37,9 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// Takes over the controls of a frame. A value that is no number is ignored.
-    pub fn take(&mut self, controls: &Controls) {
+    /// Takes over the controls of a frame, and returns what happens once. A value that is no number
+    /// is ignored, and so is a mode that is none.
+    pub fn take(&mut self, controls: &Controls) -> Option<FocusTrigger> {
         let get = |bit, value: f64| controls.get(bit, value).filter(|v| v.is_finite());
         let positive = |bit, value| get(bit, value).filter(|&v| v > 0.0);
         if let Some(enable) = controls.get(Controls::AE_ENABLE, controls.ae_enable) {
@@ -55,19 +65,75 @@ impl Requests {
         if let (Some(red), Some(blue)) = (red, blue) {
             self.white.manual = ManualWhite::Gains(red, blue);
         }
+        if let Some(brightness) = get(Controls::BRIGHTNESS, controls.brightness) {
+            self.brightness = brightness.clamp(-1.0, 1.0);
+        }
         if let Some(contrast) = get(Controls::CONTRAST, controls.contrast) {
             self.contrast = contrast.max(0.0);
         }
         if let Some(saturation) = get(Controls::SATURATION, controls.saturation) {
             self.saturation = saturation.max(0.0);
         }
-        // Manual values belong to the manual mode: the next time, it starts from what it finds.
-        if self.exposure.auto {
-            self.exposure.exposure_us = None;
-            self.exposure.gain = None;
+        // Manual values belong to the manual mode: the next time, it starts from what it finds. With
+        // automatic exposure, a time or a gain has priority until it is switched on without one.
+        let switched = controls.set & Controls::AE_ENABLE != 0;
+        if self.exposure.auto && switched {
+            if controls.set & Controls::EXPOSURE_TIME == 0 {
+                self.exposure.exposure_us = None;
+            }
+            if controls.set & Controls::ANALOGUE_GAIN == 0 {
+                self.exposure.gain = None;
+            }
         }
         if self.white.auto {
             self.white.manual = ManualWhite::Hold;
+        }
+        self.modes(controls);
+        self.focus(controls)
+    }
+
+    fn modes(&mut self, controls: &Controls) {
+        match controls.get(Controls::AE_METERING, controls.ae_metering) {
+            Some(0) => self.exposure.metering = Some(Metering::Centre),
+            Some(1) => self.exposure.metering = Some(Metering::Spot),
+            Some(2) => self.exposure.metering = Some(Metering::Matrix),
+            Some(3) => self.exposure.metering = None,
+            _ => {}
+        }
+        let mode = controls.get(Controls::AWB_MODE, controls.awb_mode);
+        if let Some(mode) = mode.and_then(LightMode::of) {
+            self.white.mode = mode;
+        }
+    }
+
+    fn focus(&mut self, controls: &Controls) -> Option<FocusTrigger> {
+        let focus = &mut self.focus;
+        match controls.get(Controls::AF_MODE, controls.af_mode) {
+            Some(0) => focus.mode = FocusMode::Manual,
+            Some(1) => focus.mode = FocusMode::Auto,
+            Some(2) => focus.mode = FocusMode::Continuous,
+            _ => {}
+        }
+        let position = controls.get(Controls::LENS_POSITION, controls.lens_position);
+        if let Some(position) = position.filter(|at| at.is_finite() && *at >= 0.0) {
+            focus.position = Some(position);
+        }
+        if focus.mode != FocusMode::Manual {
+            focus.position = None;
+        }
+        match controls.get(Controls::AF_PAUSE, controls.af_pause) {
+            Some(0) => (focus.paused, focus.pause_after) = (true, true),
+            Some(1) => (focus.paused, focus.pause_after) = (false, true),
+            Some(2) => (focus.paused, focus.pause_after) = (false, false),
+            _ => {}
+        }
+        let trigger = controls.get(Controls::AF_TRIGGER, controls.af_trigger);
+        let trigger = trigger.filter(|trigger| *trigger <= 1);
+        let before = std::mem::replace(&mut self.trigger, trigger);
+        match trigger.filter(|_| trigger != before) {
+            Some(0) => Some(FocusTrigger::Start),
+            Some(1) => Some(FocusTrigger::Cancel),
+            _ => None,
         }
     }
 }
@@ -110,14 +176,53 @@ mod tests {
             ev: 1.5,
             exposure_us: Some(5_000.0),
             gain: Some(2.0),
+            metering: None,
         };
         assert_eq!(requests.exposure, want);
     }
 
     #[test]
-    fn manual_values_need_the_manual_mode() {
+    fn manual_gains_of_colour_need_the_manual_mode() {
         let mut requests = Requests::default();
-        requests.take(&controls(Controls::EXPOSURE_TIME | Controls::COLOUR_GAINS));
+        requests.take(&controls(Controls::COLOUR_GAINS));
+        assert_eq!(requests, Requests::default());
+    }
+
+    #[test]
+    fn a_time_has_priority_until_exposure_is_switched_on_without_one() {
+        let mut requests = Requests::default();
+        let mut on = controls(Controls::EXPOSURE_TIME | Controls::AE_ENABLE);
+        on.ae_enable = 1;
+        requests.take(&on);
+        assert_eq!(requests.exposure.exposure_us, Some(5_000.0));
+        requests.take(&controls(0));
+        assert_eq!(requests.exposure.exposure_us, Some(5_000.0));
+        on.set = Controls::AE_ENABLE;
+        requests.take(&on);
+        assert_eq!(requests, Requests::default());
+    }
+
+    #[test]
+    fn a_trigger_that_stays_is_one_trigger() {
+        let mut requests = Requests::default();
+        let with = controls(Controls::AF_TRIGGER);
+        assert_eq!(requests.take(&with), Some(FocusTrigger::Start));
+        assert_eq!(requests.take(&with), None);
+        assert_eq!(requests.take(&controls(0)), None);
+        assert_eq!(requests.take(&with), Some(FocusTrigger::Start));
+    }
+
+    #[test]
+    fn modes_that_are_none_change_nothing() {
+        let mut requests = Requests::default();
+        let odd = Controls {
+            set: Controls::AE_METERING | Controls::AWB_MODE | Controls::AF_MODE,
+            ae_metering: 9,
+            awb_mode: 99,
+            af_mode: 7,
+            ..Controls::default()
+        };
+        requests.take(&odd);
         assert_eq!(requests, Requests::default());
     }
 

@@ -3,6 +3,8 @@
 use coldshoe_ipa::{IpaError, Sensor};
 use serde::Deserialize;
 
+use crate::tuning::Fault;
+
 /// What a frame is exposed with. Gains are linear factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Exposure {
@@ -31,6 +33,52 @@ pub struct Stage {
     pub gain: f64,
 }
 
+/// Codes of an analogue gain: a code stands for (m0·code + c0) / (m1·code + c1).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct GainModel {
+    /// Of the code, above.
+    pub m0: f64,
+    /// Added to it, above.
+    pub c0: f64,
+    /// Of the code, below.
+    pub m1: f64,
+    /// Added to it, below.
+    pub c1: f64,
+}
+
+impl GainModel {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        for (name, value) in [
+            ("m0", self.m0),
+            ("c0", self.c0),
+            ("m1", self.m1),
+            ("c1", self.c1),
+        ] {
+            Fault::unless_in(format!("agc.gain_model.{name}"), value, -1e6..=1e6)?;
+        }
+        let rises = self.m0 * self.c1 - self.c0 * self.m1;
+        if rises > 0.0 {
+            return Ok(());
+        }
+        let reason = "has gains that do not rise with the code; m0·c1 − c0·m1 has to be positive";
+        Err(Fault::new("agc.gain_model", reason))
+    }
+
+    /// The largest gain of a code that is not above `gain`.
+    fn below(&self, gain: f64) -> f64 {
+        let code = (self.c0 - gain * self.c1) / (gain * self.m1 - self.m0);
+        // A gain that arithmetic left a hair below a code's is that code's.
+        let code = (code + 1e-6).floor();
+        let found = (self.m0 * code + self.c0) / (self.m1 * code + self.c1);
+        if found.is_finite() && found > 0.0 {
+            found
+        } else {
+            gain
+        }
+    }
+}
+
 /// What the sensor can do in its mode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -42,6 +90,8 @@ pub struct Limits {
     pub digital_gain: f64,
     /// Exposure comes in steps of this many µs.
     pub line_us: f64,
+    /// Analogue gain comes in these steps.
+    pub gain_model: Option<GainModel>,
 }
 
 impl Limits {
@@ -74,7 +124,24 @@ impl Limits {
             gain,
             digital_gain,
             line_us,
+            gain_model: None,
         })
+    }
+
+    /// The same with a time or a gain that is given.
+    pub fn with(&self, exposure_us: Option<f64>, gain: Option<f64>) -> Self {
+        let nearest = self.nearest(
+            exposure_us.unwrap_or(self.exposure_us.0),
+            gain.unwrap_or(self.gain.0),
+        );
+        let mut limits = *self;
+        if exposure_us.is_some() {
+            limits.exposure_us = (nearest.exposure_us, nearest.exposure_us);
+        }
+        if gain.is_some() {
+            limits.gain = (nearest.analogue_gain, nearest.analogue_gain);
+        }
+        limits
     }
 
     /// Smallest and largest total exposure that the sensor reaches, µs at a gain of 1.
@@ -97,7 +164,7 @@ impl Limits {
     /// last one the longest time, the largest analogue gain, digital gain.
     ///
     /// With a flicker period P, t = ⌊t/P⌋·P and the analogue gain makes up for it. Exposure is cut
-    /// to whole lines, and the factor lost is returned as digital gain; what digital gain cannot
+    /// to whole lines, gain to a code, and the factor lost is returned as digital gain; what digital gain cannot
     /// give, analogue gain does.
     pub fn split(&self, total: f64, stages: &[Stage], flicker_us: f64) -> Exposure {
         let last = Stage {
@@ -119,12 +186,20 @@ impl Limits {
             gain = within(total / time, (gain, self.gain.1));
         }
         let exposure_us = self.whole_lines(time);
-        let digital_gain = within(total / (exposure_us * gain), (1.0, self.digital_gain));
+        let gain = self.whole_code(gain);
+        let digital = |gain: f64| within(total / (exposure_us * gain), (1.0, self.digital_gain));
+        let rest = total / (exposure_us * digital(gain));
+        let analogue_gain = self.whole_code(within(rest, (gain, self.gain.1)));
         Exposure {
             exposure_us,
-            analogue_gain: within(total / (exposure_us * digital_gain), (gain, self.gain.1)),
-            digital_gain,
+            analogue_gain,
+            digital_gain: digital(analogue_gain),
         }
+    }
+
+    fn whole_code(&self, gain: f64) -> f64 {
+        let code = |model: GainModel| within(model.below(gain), self.gain);
+        self.gain_model.map_or(gain, code)
     }
 
     fn whole_lines(&self, time: f64) -> f64 {
@@ -154,6 +229,7 @@ pub(crate) mod tests {
             gain: (1.0, 8.0),
             digital_gain: 4.0,
             line_us: 20.0,
+            gain_model: None,
         }
     }
 
@@ -235,6 +311,30 @@ pub(crate) mod tests {
         let e = limits().split(1_234.5, &[], 0.0);
         assert_eq!((e.exposure_us, e.analogue_gain), (1_220.0, 1.0));
         assert!((e.total() - 1_234.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_a_gain_code_loses_comes_back_as_digital_gain() {
+        let imx219 = GainModel {
+            m0: 0.0,
+            c0: 256.0,
+            m1: -1.0,
+            c1: 256.0,
+        };
+        imx219.check().unwrap();
+        let limits = Limits {
+            gain_model: Some(imx219),
+            ..limits()
+        };
+        for total in [
+            20_000.0, 21_000.0, 57_000.0, 123_456.0, 160_000.0, 320_000.0,
+        ] {
+            let e = limits.split(total, &[], 0.0);
+            let code = 256.0 - 256.0 / e.analogue_gain;
+            assert!((code - code.round()).abs() < 1e-6, "{e:?}");
+            assert!((e.total() / total - 1.0).abs() < 1e-9, "{e:?}");
+        }
+        assert!(GainModel { m1: 1.0, ..imx219 }.check().is_err());
     }
 
     #[test]

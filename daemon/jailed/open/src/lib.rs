@@ -1,4 +1,4 @@
-//! The open reference module: exposure, white balance, colour, tone, shading and black level.
+//! The open reference module: exposure, white balance, focus, colour, tone, shading and black level.
 //!
 //! One file an algorithm, each pure: statistics and requests in, a decision out. [`tuning`] says
 //! what a camera needs, [`measure`] is what the algorithms read, [`targets`] are the ISPs whose
@@ -6,6 +6,7 @@
 //! interface.
 #![forbid(unsafe_code)]
 
+pub mod af;
 pub mod agc;
 pub mod awb;
 pub mod black_level;

@@ -1,6 +1,7 @@
 //! What the algorithms measure with, whichever ISP the statistics came from.
 
 use coldshoe_isp::Statistics;
+use coldshoe_isp::stats::Focus;
 
 use crate::exposure::Exposure;
 
@@ -15,6 +16,9 @@ pub struct Zone {
     pub valid: f64,
     /// Share of clipped pixels, 0..=1.
     pub clipped: f64,
+    /// Mean squared difference of neighbouring greens, full light being 1; none where the ISP does
+    /// not tell.
+    pub contrast: Option<f64>,
 }
 
 /// One frame's statistics.
@@ -36,6 +40,8 @@ pub struct Measured {
     pub range: f64,
     /// What the sensor really applied to this frame.
     pub applied: Exposure,
+    /// Where the lens was for this frame, dioptres; none where nobody tells.
+    pub lens: Option<f64>,
 }
 
 impl Measured {
@@ -49,7 +55,7 @@ impl Measured {
         }
     }
 
-    /// Takes over a frame of `coldshoe-stats-1`; allocates nothing after [`new`](Self::new).
+    /// Takes over a frame of `coldshoe-stats-1` or `-2`; allocates nothing after [`new`](Self::new).
     pub fn read(&mut self, stats: &Statistics) {
         let range = stats.range();
         self.columns = Statistics::COLUMNS;
@@ -78,6 +84,10 @@ impl Measured {
                     .clamp(0.0, 1.0),
                 valid: zone.valid.into(),
                 clipped: f64::from(zone.clipped) / total.max(1.0),
+                contrast: stats.focus.as_ref().map(|focus| {
+                    let Focus { contrast, pairs } = focus[index];
+                    contrast as f64 / f64::max(pairs.into(), 1.0) / (range[1] * range[1])
+                }),
             });
         }
         self.clipped = clipped / f64::max(all, 1.0);

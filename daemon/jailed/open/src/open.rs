@@ -8,6 +8,7 @@ use coldshoe_ipa::{
 };
 use coldshoe_isp::BuildError;
 
+use crate::af::{Af, FocusDecision};
 use crate::agc::{Agc, ExposureDecision};
 use crate::awb::{Awb, WhiteDecision};
 use crate::black_level::BlackLevel;
@@ -35,6 +36,7 @@ pub struct Open {
 struct Algorithms {
     measured: Measured,
     agc: Agc,
+    af: Af,
     awb: Awb,
     black_level: BlackLevel,
     ccm: Ccm,
@@ -102,6 +104,10 @@ impl Ipa for Open {
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
             agc: Agc::new(&tuning.agc, limits),
+            af: Af::new(
+                &tuning.af,
+                (sensor.min_lens_position, sensor.max_lens_position),
+            ),
             awb,
             black_level: BlackLevel::new(&tuning.black_level, sensor.black_level),
             ccm: Ccm::new(&tuning.ccm),
@@ -123,7 +129,7 @@ impl Ipa for Open {
     }
 
     fn process(&mut self, frame: &FrameIn<'_>, params: &mut [u8]) -> Result<Answer, IpaError> {
-        self.requests.take(&frame.controls);
+        let trigger = self.requests.take(&frame.controls);
         let (requests, capabilities) = (self.requests, self.capabilities);
         let lux = self.tuning.lux;
         let algorithms = self.algorithms()?;
@@ -143,6 +149,10 @@ impl Ipa for Open {
             answer.metadata.luminance = exposure.luminance;
             answer.metadata.lux = lux.unwrap_or(0.0);
             let exposed = exposure.state != AlgorithmState::Searching;
+            let focus = algorithms
+                .af
+                .process(measured, &requests.focus, trigger, exposed);
+            focused(&mut answer, &focus);
             algorithms
                 .awb
                 .process(measured, lux, exposed, &requests.white)
@@ -198,6 +208,7 @@ impl Algorithms {
             last_frame: self.last_frame,
             requests,
             agc: self.agc.state(),
+            af: self.af.state(),
             awb: self.awb.state(),
             black: self.black_level.state(),
             ccm: self.ccm.used(),
@@ -207,6 +218,7 @@ impl Algorithms {
     fn resume(&mut self, state: &State) {
         self.last_frame = state.last_frame;
         self.agc.resume(&state.agc);
+        self.af.resume(state.af);
         self.awb.resume(state.awb);
         self.black_level.resume(state.black);
         self.ccm.resume(state.ccm);
@@ -232,7 +244,10 @@ impl Algorithms {
             applied: frame.applied,
             black: self.black_level.level(),
         };
-        self.target.read(bytes, &taken, &mut self.measured)
+        let measured = self.target.read(bytes, &taken, &mut self.measured)?;
+        let lens = frame.applied.lens_position;
+        self.measured.lens = lens.is_finite().then_some(lens);
+        Ok(measured)
     }
 
     fn write(
@@ -249,6 +264,7 @@ impl Algorithms {
             kelvin: white.temperature,
             sensor_gain: applied.analogue_gain * applied.digital_gain,
             contrast: requests.contrast,
+            brightness: requests.brightness,
             saturation: requests.saturation,
             ccm: &mut self.ccm,
             tone: &mut self.tone,
@@ -271,6 +287,14 @@ fn wanted(decision: &ExposureDecision) -> Wanted {
         analogue_gain: decision.exposure.analogue_gain,
         digital_gain: decision.exposure.digital_gain,
         ..Wanted::default()
+    }
+}
+
+fn focused(answer: &mut Answer, focus: &FocusDecision) {
+    answer.metadata.af_state = focus.state as u32;
+    if let Some(position) = focus.position {
+        answer.wanted.set |= Actuators::LENS_POSITION;
+        answer.wanted.lens_position = position;
     }
 }
 

@@ -3,41 +3,50 @@
 //! | offset | type | field |
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
-//! | 4 | u32 | version 2 |
-//! | 8 | u32 | size of the whole, 176 |
-//! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame |
+//! | 4 | u32 | version 3 |
+//! | 8 | u32 | size of the whole, 312 |
+//! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
 //! | 32 | f64\[2\] | exposure, µs, and gain asked for; 0: not asked for |
 //! | 48 | u32, f64\[2\] | white balance asked for. 0: hold; 1: gains of red and blue; 2: temperature, K |
-//! | 68 | f64\[2\] | contrast and saturation asked for |
-//! | 84 | f64 | filtered total exposure, µs at a gain of 1; 0: none yet |
-//! | 92 | f64\[3\] | exposure decided last: µs, analogue gain, digital gain; 0: none yet |
-//! | 116 | u32 | frames since exposure's start |
-//! | 120 | f64 | lift of clipped highlights |
-//! | 128 | f64\[2\] | R/G and B/G of a neutral surface |
-//! | 144 | u32\[2\] | pace of white balance and its count. 0: start, 1: steady, 2: chase |
-//! | 152 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
-//! | 168 | f64 | temperature of the colour matrix, K; 0: none yet |
+//! | 68 | f64\[3\] | brightness, contrast and saturation asked for |
+//! | 92 | u32\[5\] | metering asked for (0: as tuned, 1: matrix, 2: centre, 3: spot), light expected, mode of focus, its trigger (0: none, 1: start, 2: cancel), phase of its scan |
+//! | 112 | f64\[10\] | focus, dioptres: asked for, target, step, origin, best; measures: best, before, behind, last, least |
+//! | 192 | u32\[3\] | focus: measurements since the best, frames waited, frames lasted |
+//! | 204 | f64 | filtered total exposure, µs at a gain of 1; 0: none yet |
+//! | 212 | f64\[3\] | exposure decided last: µs, analogue gain, digital gain; 0: none yet |
+//! | 236 | u32 | frames since exposure's start |
+//! | 240 | f64\[3\] | the brightest cells: exposure and luminance last seen, answer to exposure |
+//! | 264 | f64\[2\] | R/G and B/G of a neutral surface |
+//! | 280 | u32\[2\] | pace of white balance and its count. 0: start, 1: steady, 2: chase |
+//! | 288 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
+//! | 304 | f64 | temperature of the colour matrix, K; 0: none yet |
 
 use thiserror::Error;
 
-use crate::agc::{AgcState, ExposureRequest};
-use crate::awb::{AwbState, ManualWhite, Pace, WhiteRequest};
+use crate::af::{AfState, FocusMode, FocusRequest, Phase};
+use crate::agc::{AgcState, ExposureRequest, Metering, Response};
+use crate::awb::{AwbState, LightMode, ManualWhite, Pace, WhiteRequest};
 use crate::black_level::BlackState;
 use crate::controls::Requests;
 use crate::ct_curve::WhitePoint;
 use crate::exposure::Exposure;
 
 const MAGIC: [u8; 4] = *b"CSOP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of a saved state.
-pub const SIZE: usize = 176;
+pub const SIZE: usize = 312;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;
 const HAS_LAST_FRAME: u32 = 1 << 2;
-const FLAGS: u32 = AE_AUTO | AWB_AUTO | HAS_LAST_FRAME;
+const AF_PAUSED: u32 = 1 << 3;
+const AF_PAUSES: u32 = 1 << 4;
+const HAS_POSITION: u32 = 1 << 5;
+const HAS_TARGET: u32 = 1 << 6;
+const HAS_CHANGED: u32 = 1 << 7;
+const FLAGS: u32 = (1 << 8) - 1;
 
 /// What the algorithms have found out, and what the application asked of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +55,7 @@ pub struct State {
     pub last_frame: Option<u64>,
     pub requests: Requests,
     pub agc: AgcState,
+    pub af: AfState,
     pub awb: AwbState,
     pub black: BlackState,
     /// Temperature of the colour matrix in use, K.
@@ -72,12 +82,21 @@ impl State {
         out.u32(SIZE as u32);
         let flag = |set: bool, bit| if set { bit } else { 0 };
         let Requests {
-            exposure, white, ..
+            exposure,
+            white,
+            focus,
+            ..
         } = self.requests;
+        let af = self.af;
         out.u32(
             flag(exposure.auto, AE_AUTO)
                 | flag(white.auto, AWB_AUTO)
-                | flag(self.last_frame.is_some(), HAS_LAST_FRAME),
+                | flag(self.last_frame.is_some(), HAS_LAST_FRAME)
+                | flag(focus.paused, AF_PAUSED)
+                | flag(focus.pause_after, AF_PAUSES)
+                | flag(focus.position.is_some(), HAS_POSITION)
+                | flag(af.target.is_some(), HAS_TARGET)
+                | flag(af.changed, HAS_CHANGED),
         );
         out.put(self.last_frame.unwrap_or(0).to_le_bytes());
         out.f64(exposure.ev);
@@ -91,14 +110,41 @@ impl State {
         out.u32(manual);
         out.f64(values[0]);
         out.f64(values[1]);
+        out.f64(self.requests.brightness);
         out.f64(self.requests.contrast);
         out.f64(self.requests.saturation);
+        out.u32(exposure.metering.map_or(0, |metering| 1 + metering as u32));
+        out.u32(white.mode as u32);
+        out.u32(focus.mode as u32);
+        out.u32(self.requests.trigger.map_or(0, |trigger| trigger + 1));
+        out.u32(match af.phase {
+            Phase::Idle => 0,
+            Phase::Coarse { turned: false } => 1,
+            Phase::Coarse { turned: true } => 2,
+            Phase::Fine => 3,
+            Phase::Arriving => 4,
+            Phase::Focused => 5,
+            Phase::Failed => 6,
+        });
+        out.f64(focus.position.unwrap_or(0.0));
+        out.f64(af.target.unwrap_or(0.0));
+        for value in [
+            af.step, af.origin, af.best_at, af.best, af.before, af.behind, af.last, af.least,
+        ] {
+            out.f64(value);
+        }
+        out.u32(af.since);
+        out.u32(af.waited);
+        out.u32(af.lasted);
         out.positive(self.agc.filtered);
         out.positive(self.agc.held.map(|held| held.exposure_us));
         out.positive(self.agc.held.map(|held| held.analogue_gain));
         out.positive(self.agc.held.map(|held| held.digital_gain));
         out.u32(self.agc.frames);
-        out.f64(self.agc.lift);
+        let Response { seen, slope } = self.agc.response;
+        for value in [seen.0, seen.1, slope] {
+            out.f64(value);
+        }
         out.f64(self.awb.white.red);
         out.f64(self.awb.white.blue);
         let (pace, count) = match self.awb.pace {
@@ -127,27 +173,40 @@ impl State {
         if flags & !FLAGS != 0 || last_frame.unwrap_or(0) != frame {
             return Err(StateError::Value);
         }
-        let exposure = ExposureRequest {
+        let mut exposure = ExposureRequest {
             auto: flags & AE_AUTO != 0,
             ev: from.within(f64::MIN, f64::MAX)?,
             exposure_us: from.positive()?,
             gain: from.positive()?,
+            metering: None,
         };
-        let white = WhiteRequest {
+        let mut white = WhiteRequest {
             auto: flags & AWB_AUTO != 0,
+            mode: LightMode::Auto,
             manual: from.manual()?,
         };
+        let brightness = from.within(-1.0, 1.0)?;
+        let (contrast, saturation) = (from.within(0.0, f64::MAX)?, from.within(0.0, f64::MAX)?);
+        exposure.metering = from.metering()?;
+        white.mode = from.light()?;
+        let (focus, trigger, af) = from.focus(flags)?;
         let requests = Requests {
             exposure,
             white,
-            contrast: from.within(0.0, f64::MAX)?,
-            saturation: from.within(0.0, f64::MAX)?,
+            focus,
+            trigger,
+            brightness,
+            contrast,
+            saturation,
         };
         let agc = AgcState {
             filtered: from.positive()?,
             held: from.exposure()?,
             frames: from.u32()?,
-            lift: from.within(1.0, f64::MAX)?,
+            response: Response {
+                seen: (from.within(0.0, f64::MAX)?, from.within(0.0, 2.0)?),
+                slope: from.within(0.0, 1.0)?,
+            },
         };
         let awb = from.awb()?;
         let black = BlackState {
@@ -159,6 +218,7 @@ impl State {
             last_frame,
             requests,
             agc,
+            af,
             awb,
             black,
             ccm,
@@ -230,6 +290,79 @@ impl Reader<'_> {
             (2, Some(kelvin), None) => Ok(ManualWhite::Temperature(kelvin)),
             _ => Err(StateError::Value),
         }
+    }
+
+    fn metering(&mut self) -> Result<Option<Metering>, StateError> {
+        let all = [Metering::Matrix, Metering::Centre, Metering::Spot];
+        match self.u32()? {
+            0 => Ok(None),
+            number => all
+                .get(number as usize - 1)
+                .copied()
+                .map(Some)
+                .ok_or(StateError::Value),
+        }
+    }
+
+    fn light(&mut self) -> Result<LightMode, StateError> {
+        // A custom one is none of its own.
+        let number = self.u32()?;
+        let mode = LightMode::of(number).filter(|mode| *mode as u32 == number);
+        mode.ok_or(StateError::Value)
+    }
+
+    /// A number that has to be 0 unless it is there.
+    fn optional(&mut self, there: bool) -> Result<Option<f64>, StateError> {
+        let value = self.within(-1e6, 1e6)?;
+        if !there && value.to_bits() != 0 {
+            return Err(StateError::Value);
+        }
+        Ok(there.then_some(value))
+    }
+
+    fn focus(&mut self, flags: u32) -> Result<(FocusRequest, Option<u32>, AfState), StateError> {
+        let modes = [FocusMode::Manual, FocusMode::Auto, FocusMode::Continuous];
+        let mode = modes.get(self.u32()? as usize).copied();
+        let trigger = match self.u32()? {
+            0 => None,
+            number @ 1..=2 => Some(number - 1),
+            _ => return Err(StateError::Value),
+        };
+        let phase = match self.u32()? {
+            0 => Phase::Idle,
+            1 => Phase::Coarse { turned: false },
+            2 => Phase::Coarse { turned: true },
+            3 => Phase::Fine,
+            4 => Phase::Arriving,
+            5 => Phase::Focused,
+            6 => Phase::Failed,
+            _ => return Err(StateError::Value),
+        };
+        let request = FocusRequest {
+            mode: mode.ok_or(StateError::Value)?,
+            position: self.optional(flags & HAS_POSITION != 0)?,
+            paused: flags & AF_PAUSED != 0,
+            pause_after: flags & AF_PAUSES != 0,
+        };
+        let target = self.optional(flags & HAS_TARGET != 0)?;
+        let mut number = || self.within(f64::MIN, f64::MAX);
+        let state = AfState {
+            phase,
+            target,
+            step: number()?,
+            origin: number()?,
+            best_at: number()?,
+            best: number()?,
+            before: number()?,
+            behind: number()?,
+            last: number()?,
+            least: number()?,
+            since: self.u32()?,
+            waited: self.u32()?,
+            lasted: self.u32()?,
+            changed: flags & HAS_CHANGED != 0,
+        };
+        Ok((request, trigger, state))
     }
 
     fn exposure(&mut self) -> Result<Option<Exposure>, StateError> {

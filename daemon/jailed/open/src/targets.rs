@@ -3,7 +3,7 @@
 //!
 //! | statistics | parameters | ISP |
 //! |---|---|---|
-//! | `coldshoe-stats-1` | `coldshoe-soft` | coldshoe's software ISP |
+//! | `coldshoe-stats-1`, with focus `-2` | `coldshoe-soft` | coldshoe's software ISP |
 //! | `rkisp1-stats-1` | `rkisp1` | Rockchip ISP1 |
 //! | `mali-c55-stats-1` | `mali-c55` | Arm Mali-C55 |
 //!
@@ -33,7 +33,12 @@ use rkisp1::Rkisp1;
 use soft::Soft;
 
 /// The pairs of formats that the module works with.
-pub const FORMATS: &[Formats] = &[soft::FORMATS, rkisp1::FORMATS, mali_c55::FORMATS];
+pub const FORMATS: &[Formats] = &[
+    soft::FORMATS,
+    soft::WITH_FOCUS,
+    rkisp1::FORMATS,
+    mali_c55::FORMATS,
+];
 
 /// Which ISP a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +56,7 @@ impl Kind {
     #[must_use]
     pub fn of_formats(stats: &str, params: &str) -> Option<Self> {
         let is = |formats: Formats| (formats.stats, formats.params) == (stats, params);
-        if is(soft::FORMATS) {
+        if is(soft::FORMATS) || is(soft::WITH_FOCUS) {
             Some(Self::Soft)
         } else if is(rkisp1::FORMATS) {
             Some(Self::Rkisp1)
@@ -103,6 +108,8 @@ pub(crate) struct Decided<'a> {
     pub sensor_gain: f64,
     /// Asked for, relative to the tuning.
     pub contrast: f64,
+    /// Asked for, -1..=1.
+    pub brightness: f64,
     /// Asked for, relative to the tuning.
     pub saturation: f64,
     pub ccm: &'a mut Ccm,
@@ -220,11 +227,11 @@ mod tests {
 
     #[test]
     fn each_pair_of_formats_has_its_isp_and_a_mixed_one_none() {
-        let kinds = [Kind::Soft, Kind::Rkisp1, Kind::MaliC55];
+        let kinds = [Kind::Soft, Kind::Soft, Kind::Rkisp1, Kind::MaliC55];
         for (formats, kind) in FORMATS.iter().zip(kinds) {
             assert_eq!(Kind::of_formats(formats.stats, formats.params), Some(kind));
         }
-        assert_eq!(Kind::of_formats(FORMATS[1].stats, FORMATS[2].params), None);
+        assert_eq!(Kind::of_formats(FORMATS[2].stats, FORMATS[3].params), None);
         assert_eq!(Kind::of_formats("", ""), None);
     }
 

@@ -54,6 +54,7 @@ pub fn tone(x: f64, contrast: f64, gamma: f64) -> f64 {
 pub struct Tone {
     tuning: ToneTuning,
     contrast: f64,
+    brightness: f64,
     curve: ToneCurve,
 }
 
@@ -62,24 +63,27 @@ impl Tone {
     pub fn new(tuning: &ToneTuning) -> Self {
         Self {
             contrast: tuning.contrast,
-            curve: curve(tuning.contrast, tuning.gamma),
+            brightness: 0.0,
+            curve: curve(tuning.contrast, 0.0, tuning.gamma),
             tuning: tuning.clone(),
         }
     }
 
-    /// The curve at a contrast relative to the tuning's.
-    pub fn process(&mut self, contrast: f64) -> &ToneCurve {
+    /// The curve at a contrast relative to the tuning's, and with a brightness, −1 to 1, added to
+    /// what is displayed.
+    pub fn process(&mut self, contrast: f64, brightness: f64) -> &ToneCurve {
         let contrast = (self.tuning.contrast * contrast).clamp(CONTRAST.0, CONTRAST.1);
-        if contrast != self.contrast && contrast.is_finite() {
-            self.contrast = contrast;
-            self.curve = curve(contrast, self.tuning.gamma);
+        let other = (contrast, brightness) != (self.contrast, self.brightness);
+        if other && contrast.is_finite() && brightness.is_finite() {
+            (self.contrast, self.brightness) = (contrast, brightness);
+            self.curve = curve(contrast, brightness, self.tuning.gamma);
         }
         &self.curve
     }
 }
 
-fn curve(contrast: f64, gamma: f64) -> ToneCurve {
-    ToneCurve::from_fn(|x| tone(x, contrast, gamma))
+fn curve(contrast: f64, brightness: f64, gamma: f64) -> ToneCurve {
+    ToneCurve::from_fn(|x| (tone(x, contrast, gamma) + brightness).clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -116,17 +120,26 @@ mod tests {
     fn every_contrast_gives_a_curve_that_rises_to_full() {
         let mut tone = Tone::new(&ToneTuning::default());
         for contrast in [0.0, 0.5, 1.0, 1.5, 2.0, 1e9, f64::INFINITY] {
-            let knots = tone.process(contrast).knots();
+            let knots = tone.process(contrast, 0.0).knots();
             assert!(knots.is_sorted());
             assert_eq!(knots[256], 65535);
         }
     }
 
     #[test]
+    fn brightness_is_added_to_what_is_displayed() {
+        let mut tone = Tone::new(&ToneTuning::default());
+        let neutral = tone.process(1.0, 0.0).at(0.2);
+        assert!((tone.process(1.0, 0.1).at(0.2) - neutral - 0.1).abs() < 1e-3);
+        assert!((tone.process(1.0, -0.1).at(0.2) - neutral + 0.1).abs() < 1e-3);
+        assert_eq!(tone.process(1.0, -1.0).knots()[256], 0);
+    }
+
+    #[test]
     fn a_contrast_that_is_none_keeps_the_curve() {
         let mut tone = Tone::new(&ToneTuning::default());
-        let before = *tone.process(1.4);
-        assert_eq!(*tone.process(f64::NAN), before);
+        let before = *tone.process(1.4, 0.0);
+        assert_eq!(*tone.process(f64::NAN, 0.0), before);
     }
 
     #[test]

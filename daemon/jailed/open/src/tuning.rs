@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
+use crate::af::AfTuning;
 use crate::agc::AgcTuning;
 use crate::awb::AwbTuning;
 use crate::black_level::BlackLevelTuning;
@@ -37,6 +38,9 @@ pub struct Tuning {
     /// Exposure and gain.
     #[serde(default)]
     pub agc: AgcTuning,
+    /// Focus.
+    #[serde(default)]
+    pub af: AfTuning,
     /// White balance.
     #[serde(default)]
     pub awb: AwbTuning,
@@ -180,6 +184,7 @@ impl Tuning {
 
     fn check(&self) -> Result<(), Fault> {
         self.agc.check()?;
+        self.af.check()?;
         self.awb.check()?;
         self.black_level.check()?;
         self.ccm.check()?;

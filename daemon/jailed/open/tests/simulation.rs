@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     gain: (1.0, 10.0),
     digital_gain: 4.0,
     line_us: 20.0,
+    gain_model: None,
 };
 const REACH: f64 = 33_300.0 * 10.0 * 4.0;
 /// Total exposure at which the scene is right at a light of 0 EV, µs.
@@ -89,6 +90,7 @@ fn frame(zones: &[f64], brightness: f64, applied: Exposure) -> Measured {
             luminance: sum / 21.0,
             valid,
             clipped: clipped / 21.0,
+            ..Zone::default()
         });
         frame.clipped += clipped / 21.0 / zones.len() as f64;
     }
@@ -185,6 +187,7 @@ fn a_mode_with_a_single_exposure_is_no_division_by_zero() {
         gain: (1.0, 1.0),
         digital_gain: 1.0,
         line_us: 1_000.0,
+        gain_model: None,
     };
     let mut agc = Agc::new(&AgcTuning::default(), limits);
     let applied = limits.nearest(1.0, 1.0);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::exposure::Stage;
+use crate::exposure::{GainModel, Stage};
 use crate::tuning::Fault;
 
 /// No target is above this: nothing could be told from full light.
@@ -47,7 +47,8 @@ pub struct AgcTuning {
     pub metering: Metering,
     /// Which histogram constraints hold.
     pub constraint_mode: ConstraintMode,
-    /// Share of the way to the wanted exposure that one frame goes.
+    /// Share of the way to the wanted exposure that one frame goes, in stops; its square root
+    /// within 30 %.
     pub speed: f64,
     /// Frames after the start that go all the way.
     pub startup_frames: u32,
@@ -55,6 +56,8 @@ pub struct AgcTuning {
     pub dead_band: f64,
     /// Exposure is a multiple of this, µs; 0 switches it off.
     pub flicker_period_us: f64,
+    /// Codes of the sensor's analogue gain; without them it takes any.
+    pub gain_model: Option<GainModel>,
     /// How exposure and gain share the work; empty: all exposure first.
     pub stages: Vec<Stage>,
 }
@@ -65,10 +68,11 @@ impl Default for AgcTuning {
             target: 0.16,
             metering: Metering::default(),
             constraint_mode: ConstraintMode::default(),
-            speed: 0.2,
+            speed: 0.5,
             startup_frames: 10,
             dead_band: 0.02,
             flicker_period_us: 0.0,
+            gain_model: None,
             stages: Vec::new(),
         }
     }
@@ -81,6 +85,9 @@ impl AgcTuning {
         Fault::unless_in("agc.startup_frames", self.startup_frames, 0..=1000)?;
         Fault::unless_in("agc.dead_band", self.dead_band, 0.0..=0.5)?;
         Fault::unless_in("agc.flicker_period_us", self.flicker_period_us, 0.0..=1e6)?;
+        if let Some(model) = &self.gain_model {
+            model.check()?;
+        }
         if self.stages.len() > MAX_STAGES {
             return Err(Fault::new(
                 "agc.stages",

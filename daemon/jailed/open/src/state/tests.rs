@@ -2,6 +2,23 @@ use proptest::prelude::*;
 
 use super::*;
 
+const AF: AfState = AfState {
+    phase: Phase::Coarse { turned: true },
+    target: Some(4.5),
+    step: -0.8,
+    origin: 1.0,
+    best: 0.3,
+    best_at: 2.0,
+    before: 0.1,
+    behind: 0.2,
+    last: 0.25,
+    least: 0.05,
+    since: 3,
+    waited: 2,
+    lasted: 1,
+    changed: true,
+};
+
 const STATE: State = State {
     last_frame: Some(1234),
     requests: Requests {
@@ -10,11 +27,21 @@ const STATE: State = State {
             ev: -1.5,
             exposure_us: None,
             gain: Some(2.0),
+            metering: Some(Metering::Spot),
         },
         white: WhiteRequest {
             auto: false,
+            mode: LightMode::Cloudy,
             manual: ManualWhite::Gains(1.8, 1.4),
         },
+        focus: FocusRequest {
+            mode: FocusMode::Continuous,
+            position: Some(2.5),
+            paused: true,
+            pause_after: true,
+        },
+        trigger: Some(1),
+        brightness: -0.25,
         contrast: 1.25,
         saturation: 0.5,
     },
@@ -26,8 +53,12 @@ const STATE: State = State {
             digital_gain: 1.0625,
         }),
         frames: 77,
-        lift: 1.5,
+        response: Response {
+            seen: (10_000.0, 0.6),
+            slope: 0.5,
+        },
     },
+    af: AF,
     awb: AwbState {
         white: WhitePoint {
             red: 0.6,
@@ -54,18 +85,47 @@ fn requests() -> impl Strategy<Value = Requests> {
         (positive(), positive()).prop_map(|(red, blue)| ManualWhite::Gains(red, blue)),
         positive().prop_map(ManualWhite::Temperature),
     ];
-    (exposure, any::<bool>(), manual, 0.0..9.0_f64, 0.0..9.0_f64).prop_map(
-        |((auto, ev, exposure_us, gain), auto_white, manual, contrast, saturation)| Requests {
+    let modes = (0..4_usize, 0..7_u32, 0..3_usize, prop::option::of(0..2_u32));
+    let focus = (
+        prop::option::of(0.0..100.0_f64),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
+    (exposure, any::<bool>(), manual, modes, focus, tone).prop_map(
+        |(
+            (auto, ev, exposure_us, gain),
+            auto_white,
+            manual,
+            (metering, light, mode, trigger),
+            (position, paused, pause_after),
+            (brightness, contrast, saturation),
+        )| Requests {
             exposure: ExposureRequest {
                 auto,
                 ev,
                 exposure_us,
                 gain,
+                metering: [
+                    None,
+                    Some(Metering::Matrix),
+                    Some(Metering::Centre),
+                    Some(Metering::Spot),
+                ][metering],
             },
             white: WhiteRequest {
                 auto: auto_white,
+                mode: LightMode::of(light).unwrap(),
                 manual,
             },
+            focus: FocusRequest {
+                mode: [FocusMode::Manual, FocusMode::Auto, FocusMode::Continuous][mode],
+                position,
+                paused,
+                pause_after,
+            },
+            trigger,
+            brightness,
             contrast,
             saturation,
         },
@@ -81,11 +141,11 @@ fn agc() -> impl Strategy<Value = AgcState> {
         },
     );
     let optional = (prop::option::of(positive()), prop::option::of(held));
-    (optional, any::<u32>(), 1.0..1e9_f64).prop_map(|((filtered, held), frames, lift)| AgcState {
+    (optional, any::<u32>()).prop_map(|((filtered, held), frames)| AgcState {
         filtered,
         held,
         frames,
-        lift,
+        response: STATE.agc.response,
     })
 }
 
@@ -101,16 +161,40 @@ fn awb() -> impl Strategy<Value = AwbState> {
     })
 }
 
+fn af() -> impl Strategy<Value = AfState> {
+    let phase = prop_oneof![
+        Just(Phase::Idle),
+        any::<bool>().prop_map(|turned| Phase::Coarse { turned }),
+        Just(Phase::Fine),
+        Just(Phase::Arriving),
+        Just(Phase::Focused),
+        Just(Phase::Failed),
+    ];
+    let target = prop::option::of(0.0..100.0_f64);
+    (phase, target, any::<[u32; 3]>(), any::<bool>()).prop_map(|(phase, target, n, changed)| {
+        AfState {
+            phase,
+            target,
+            since: n[0],
+            waited: n[1],
+            lasted: n[2],
+            changed,
+            ..AF
+        }
+    })
+}
+
 fn states() -> impl Strategy<Value = State> {
     let black =
         (0.0..=0.5_f64, 0.0..=0.5_f64).prop_map(|(start, level)| BlackState { start, level });
     let frame = prop::option::of(any::<u64>());
     let ccm = prop::option::of(positive());
-    (frame, requests(), agc(), awb(), black, ccm).prop_map(
-        |(last_frame, requests, agc, awb, black, ccm)| State {
+    (frame, requests(), agc(), af(), awb(), black, ccm).prop_map(
+        |(last_frame, requests, agc, af, awb, black, ccm)| State {
             last_frame,
             requests,
             agc,
+            af,
             awb,
             black,
             ccm,
@@ -136,13 +220,16 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 12] = [
+    let odd: [Break; 15] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
         |s| s.requests.contrast = -0.1,
         |s| s.agc.filtered = Some(f64::NAN),
-        |s| s.agc.lift = 0.9,
+        |s| s.agc.response.slope = f64::NAN,
+        |s| s.requests.brightness = 1.5,
+        |s| s.af.step = f64::NAN,
+        |s| s.af.target = Some(f64::INFINITY),
         |s| {
             s.agc.held = s.agc.held.map(|held| Exposure {
                 digital_gain: 0.0,
@@ -170,7 +257,7 @@ fn values_out_of_range_are_refused() {
 #[test]
 fn flags_that_are_none_and_a_frame_that_is_not_there_are_refused() {
     let mut bytes = STATE.encode();
-    bytes[12] |= 8;
+    bytes[13] |= 1;
     assert_eq!(State::decode(&bytes), Err(StateError::Value));
     let mut bytes = STATE.encode();
     bytes[12] &= !4;

@@ -131,6 +131,7 @@ impl MaliC55 {
                 luminance,
                 valid: 1.0,
                 clipped: if pixels > 0 { 0.0 } else { measured.clipped },
+                contrast: None,
             });
         }
         Ok(true)

@@ -163,6 +163,7 @@ impl Rkisp1 {
                 luminance,
                 valid: 1.0,
                 clipped: f64::from(mean >= CLIPPED_ZONE),
+                contrast: None,
             });
         }
         Ok(true)
@@ -188,13 +189,14 @@ impl Rkisp1 {
         // What the application asks for is done behind the tone curve where there is such a block.
         let behind = out.has::<Cproc>();
         let ahead = |asked: f64| if behind { 1.0 } else { asked };
+        let brightness = if behind { 0.0 } else { decided.brightness };
         let [red, green, blue] = decided.gains;
         let gains = AwbGain::from_gains([red, green, green, blue]);
         let ccm = decided
             .ccm
             .process(decided.kelvin, ahead(decided.saturation));
         let ctk = Ctk::from_rows(ccm);
-        let tone = decided.tone.process(ahead(decided.contrast));
+        let tone = decided.tone.process(ahead(decided.contrast), brightness);
         let goc = Goc::from_fn(|x| tone.at(x));
 
         out.push(&Bls::uniform(decided.black))?;
@@ -211,7 +213,11 @@ impl Rkisp1 {
                 rgb: [denoise.strength(decided.sensor_gain); 3],
             })?;
         }
-        out.push(&Cproc::new(decided.contrast, decided.saturation))?;
+        out.push(&Cproc::new(
+            decided.contrast,
+            decided.brightness,
+            decided.saturation,
+        ))?;
         if let Some(lsc) = &self.lsc {
             out.push::<Lsc>(lsc)?;
         }

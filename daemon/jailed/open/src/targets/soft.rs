@@ -2,7 +2,7 @@
 
 use coldshoe_ipa::{Formats, IpaError, Sensor};
 use coldshoe_isp::soft::{self, BlackLevel, Ccm, Lsc, ToneCurve, WbGains};
-use coldshoe_isp::{BuildError, STATS_FORMAT, Statistics};
+use coldshoe_isp::{BuildError, STATS_FORMAT, STATS_FORMAT_2, Statistics};
 
 use super::{Blocks, Decided};
 use crate::lsc::LscTuning;
@@ -12,6 +12,12 @@ pub const FORMATS: Formats = Formats {
     stats: STATS_FORMAT,
     params: soft::FORMAT,
     blocks: (1 << soft::TABLE.sizes.len()) - 1,
+};
+
+/// Its statistics with contrast, for focus.
+pub const WITH_FOCUS: Formats = Formats {
+    stats: STATS_FORMAT_2,
+    ..FORMATS
 };
 
 /// The software ISP.
@@ -63,7 +69,7 @@ impl Soft {
         out.push(&WbGains::from_gains([red, green, green, blue]))?;
         let ccm = decided.ccm.process(decided.kelvin, decided.saturation);
         out.push(&Ccm::from_rows(ccm))?;
-        out.push::<ToneCurve>(decided.tone.process(decided.contrast))?;
+        out.push::<ToneCurve>(decided.tone.process(decided.contrast, decided.brightness))?;
         match &self.lsc {
             Some(lsc) => out.push::<Lsc>(&lsc.block),
             None => Ok(()),

@@ -2,12 +2,12 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use coldshoe_camera::{
-    Camera, Captured, Cfa, Delays, Light, Scene, SensorConfig, SensorRequest, angle,
+    Camera, Captured, Cfa, Delays, LensConfig, Light, Scene, SensorConfig, SensorRequest, angle,
 };
 use coldshoe_ipa::abi::MAX_STATE;
-use coldshoe_ipa::{Answer, Applied, Controls, FrameIn, Ipa, Sensor};
+use coldshoe_ipa::{Actuators, Answer, Applied, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
-use coldshoe_isp::{Statistics, soft};
+use coldshoe_isp::soft;
 
 pub const ALL_BLOCKS: u64 = 0b1_1111;
 
@@ -55,8 +55,8 @@ pub fn sensor(camera: &Camera) -> Sensor {
         black_level: limits.black,
         min_frame_duration_us: limits.frame_us,
         max_frame_duration_us: limits.frame_us,
-        min_lens_position: 0.0,
-        max_lens_position: 0.0,
+        min_lens_position: camera.lens().map_or(0.0, |(far, _)| far),
+        max_lens_position: camera.lens().map_or(0.0, |(_, near)| near),
     }
 }
 
@@ -74,7 +74,20 @@ impl Loop {
             delays,
             ..SensorConfig::default()
         };
+        Self::of(Camera::with_sensor(scene, light, config), tuning)
+    }
+
+    /// The same with a lens that moves, and statistics of focus.
+    pub fn with_lens(scene: Box<dyn Scene>, tuning: &[u8], light: Light, delays: Delays) -> Self {
+        let config = SensorConfig {
+            delays,
+            ..SensorConfig::default()
+        };
         let camera = Camera::with_sensor(scene, light, config);
+        Self::of(camera.with_lens(LensConfig::default()), tuning)
+    }
+
+    fn of(camera: Camera, tuning: &[u8]) -> Self {
         let mut module = Open::new(Some(tuning), ALL_BLOCKS).unwrap();
         module.configure(&sensor(&camera)).unwrap();
         module.start().unwrap();
@@ -115,8 +128,12 @@ impl Loop {
     /// The same, and asks others about the same frame, whom the sensor does not follow.
     pub fn step_beside(&mut self, others: &mut [Beside]) -> Step {
         let captured = self.camera.next_frame();
-        let mut stats = vec![0; Statistics::SIZE];
-        captured.statistics().encode(&mut stats).unwrap();
+        let statistics = match self.camera.lens() {
+            Some(_) => captured.statistics_with_focus(),
+            None => captured.statistics(),
+        };
+        let mut stats = vec![0; statistics.encoded_size()];
+        statistics.encode(&mut stats).unwrap();
         self.frame += 1;
         let input = self.input(&captured, Some(&stats));
         let answer = self.module.process(&input, &mut self.params).unwrap();
@@ -128,6 +145,9 @@ impl Loop {
             analogue_gain: Some(answer.wanted.analogue_gain),
             digital_gain: Some(answer.wanted.digital_gain),
         });
+        if answer.wanted.set & Actuators::LENS_POSITION != 0 {
+            self.camera.request_lens(answer.wanted.lens_position);
+        }
         let white = [
             1.0 / answer.metadata.colour_gain_red,
             1.0,
@@ -158,7 +178,7 @@ impl Loop {
                 analogue_gain: captured.applied.analogue_gain,
                 digital_gain: captured.applied.digital_gain,
                 black_level: self.camera.limits().black,
-                lens_position: f64::NAN,
+                lens_position: captured.lens_position.unwrap_or(f64::NAN),
             },
             controls: self.controls,
             stats,
