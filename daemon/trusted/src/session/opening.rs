@@ -107,7 +107,7 @@ impl Session {
                 token,
                 clients: taking,
                 commands: commanding,
-                brief: &brief,
+                brief: Some(&brief),
                 owner: owner.clone(),
                 began_us,
             }),
