@@ -11,10 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{
-    Body, ErrorCode, LibcameraOpened, ModuleInfo, OpenLibcamera, SessionFault, SessionInfo,
+    Body, Done, ErrorCode, LibcameraOpened, ModuleInfo, OpenLibcamera, SessionFault, SessionInfo,
     SessionState,
 };
 use coldshoe_control::worker::Become;
+use coldshoe_wall::outside::Exit;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -277,7 +278,13 @@ impl Session {
         let fault = loop {
             tokio::select! {
                 biased;
-                _ = self.ended.readable() => break self.end(context, loading).await,
+                _ = self.ended.readable() => match self.end(context, loading) {
+                    Some(fault) => break fault,
+                    None => {
+                        let done = Done { session: self.id };
+                        return client.outbox.send(Reply::new(0, done, Vec::new()));
+                    }
+                },
                 order = client.orders.recv() => match order.map(|order| order.body) {
                     Some(Body::Initialised(_)) => {
                         self.gated.keeper.flip();
@@ -322,21 +329,23 @@ impl Session {
         self.close(context).await;
     }
 
-    /// Why the worker has ended.
-    async fn end(&mut self, context: &Context, loading: bool) -> Fault {
+    /// Why the worker has ended, unless it was told to.
+    fn end(&mut self, context: &Context, loading: bool) -> Option<Fault> {
         let doing = if loading {
             "while loading"
         } else {
             "in a frame"
         };
         if let Some(broken) = self.gated.keeper.broken() {
-            return Fault::broken(&self.module, &broken, doing, &context.libcamera.profile);
+            let profile = &context.libcamera.profile;
+            return Some(Fault::broken(&self.module, &broken, doing, profile));
         }
-        match self.gated.child.try_wait() {
+        Some(match self.gated.child.try_wait() {
+            Ok(Some(Exit::Exited(0))) if !loading => return None,
             Ok(Some(exit)) => Fault::ended(&self.module, exit, doing),
             Ok(None) => Fault::protocol(&self.module, "its end was seen, and it is there"),
             Err(error) => Fault::launch(&self.module, error),
-        }
+        })
     }
 
     /// Kills the worker, and waits until it is gone.
