@@ -22,7 +22,7 @@ use crate::contracts::ContractsError;
 use crate::door::Door;
 use crate::guest::{Guest, OpenTo};
 use crate::history::History;
-use crate::jailer::Jailer;
+use crate::jailer::{Jailer, LIBCAMERA};
 use crate::place::{Place, PlaceError};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -172,7 +172,7 @@ impl Server {
         tokio::spawn(Arc::clone(&history).keep(state));
         let jailer = Jailer::new(&config, spawner)?;
         let of_libcamera = Config {
-            profile: Profile::builtin("libcamera")
+            profile: Profile::builtin(LIBCAMERA)
                 .map_err(|error| ServeError::Jail(error.to_string()))?,
             reserved_cpus: CpuList::default(),
             ..config.clone()
