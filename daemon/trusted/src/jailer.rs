@@ -123,7 +123,10 @@ impl Jailer {
         let remedy = match feature.grade() {
             // Nobody can give it another profile.
             Grade::Required if self.profile == LIBCAMERA => {
-                format!("use a kernel that has it, and lets daemons use it: {}", feature.without())
+                format!(
+                    "use a kernel that has it, and lets daemons use it: {}",
+                    feature.without()
+                )
             }
             Grade::Required => {
                 let (way, without) = (self.way_to_go_without(), feature.without());
