@@ -49,7 +49,7 @@ pub(crate) struct Work<M> {
 pub(crate) enum First {
     Assignment(Box<Assignment>),
     /// To become a program of libcamera's: serial, what the daemon says, descriptors.
-    Become(u32, wire::Become, Vec<OwnedFd>),
+    Become(u32, Box<wire::Become>, Vec<OwnedFd>),
 }
 
 impl First {
@@ -69,7 +69,7 @@ impl First {
                 serial,
                 body: Body::Become(order),
                 fds,
-            }) => Ok(Some(Self::Become(serial, order, fds))),
+            }) => Ok(Some(Self::Become(serial, Box::new(order), fds))),
             Some(Order { body, .. }) => Err(Failed::new(
                 Stage::Protocol,
                 "the first order is no assignment",

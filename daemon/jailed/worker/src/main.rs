@@ -41,7 +41,7 @@ fn serve(control: &mut Control) -> Result<(), Failed> {
     let assignment = match First::receive(control)? {
         None => return Ok(()),
         Some(First::Become(serial, order, fds)) => {
-            return proxy::serve(control, serial, order, fds);
+            return proxy::serve(control, serial, *order, fds);
         }
         Some(First::Assignment(assignment)) => *assignment,
     };
