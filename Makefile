@@ -27,8 +27,11 @@ FAULTS  ?= 1000
 
 BENCH   ?=
 
-PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi
+PROGRAMS := -p coldshoed -p coldshoe-worker -p coldshoectl -p coldshoe-ipa-open -p coldshoe-capi \
+	-p coldshoe-libcamera
 STAGE    := $(TARGET)/demo
+# The interfaces of libcamera's algorithms: its workers are called NAME_ipa_proxy.
+IPAS     := ipu3 mali-c55 raspberrypi rkisp1 soft vimc
 
 .PHONY: demo test vm chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
 	packages packages-test clean
@@ -130,7 +133,11 @@ install: install-capi install-units
 		$(DESTDIR)$(PREFIX)/share/doc/coldshoe
 	install -m 755 $(TARGET)/release/coldshoectl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(TARGET)/release/coldshoed $(TARGET)/release/coldshoe-worker \
-		$(DESTDIR)$(LIBEXEC)/coldshoe/
+		$(TARGET)/release/coldshoe-libcamera $(DESTDIR)$(LIBEXEC)/coldshoe/
+	install -d $(DESTDIR)$(LIBEXEC)/coldshoe/libcamera
+	for ipa in $(IPAS); do \
+		ln -sf ../coldshoe-libcamera $(DESTDIR)$(LIBEXEC)/coldshoe/libcamera/$${ipa}_ipa_proxy || exit 1; \
+	done
 	install -m 644 $(TARGET)/release/libcoldshoe_ipa_open.so $(DESTDIR)$(MODULES)/open.so
 	install -m 644 daemon/jailed/open/tuning/*.toml \
 		$(DESTDIR)$(PREFIX)/share/coldshoe/tuning/open/

@@ -68,6 +68,11 @@ impl Channel {
         }
     }
 
+    /// The socket, for somebody else to use.
+    pub(crate) fn into_inner(self) -> OwnedFd {
+        self.socket.into_inner()
+    }
+
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -84,6 +84,10 @@ pub struct Config {
     pub tuning_dirs: Vec<PathBuf>,
     /// Directories with contracts of parameter formats that are not built in.
     pub contract_dirs: Vec<PathBuf>,
+    /// Directories with algorithms of libcamera's.
+    pub libcamera_modules: Vec<PathBuf>,
+    /// Directories with libcamera's own worker programs; the first match counts.
+    pub libcamera_workers: Vec<PathBuf>,
     /// The worker program.
     pub worker: PathBuf,
     /// What workers may do.
@@ -139,6 +143,8 @@ impl Config {
             installed_module_dirs: vec![prefix.join("lib/coldshoe/modules"), prefix.join(triplet)],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
             contract_dirs: installed_contracts(prefix),
+            libcamera_modules: libcamera_dirs(&["lib"], &["ipa", ""]),
+            libcamera_workers: libcamera_dirs(&["libexec", "lib"], &[""]),
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
             reserved_cpus: CpuList::default(),
@@ -261,6 +267,25 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// Where libcamera's packages put things: with the machine's triplet and without, the system's before
+/// what was built there.
+fn libcamera_dirs(tops: &[&str], below: &[&str]) -> Vec<PathBuf> {
+    let triplet = format!("{}-linux-gnu/libcamera", std::env::consts::ARCH);
+    let mut dirs = Vec::new();
+    for prefix in ["/usr", "/usr/local"] {
+        for top in tops {
+            for own in [triplet.as_str(), "libcamera"] {
+                dirs.extend(
+                    below
+                        .iter()
+                        .map(|dir| Path::new(prefix).join(top).join(own).join(dir)),
+                );
+            }
+        }
+    }
+    dirs
 }
 
 /// Those of the packages of device makers, where there are any.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 pub(crate) use self::outbox::{Outbox, Reply};
 use crate::channel::Channel;
 use crate::guest::Guest;
+use crate::libcamera;
 use crate::owner::Owner;
 use crate::seats::Seat;
 use crate::server::Shared;
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For a client whose connection was not kept, to resume its session.
 const WAY_BACK: Duration = Duration::from_secs(10);
 /// What this daemon offers beyond the first version of the protocol.
-const FEATURES: [&str; 0] = [];
+const FEATURES: [&str; 1] = [coldshoe_control::client::LIBCAMERA];
 const SOFTWARE: &str = concat!("coldshoed ", env!("CARGO_PKG_VERSION"));
 
 /// Tells a client that there is no room for it.
@@ -243,10 +244,12 @@ impl Connection {
     fn dispatch(&mut self, serial: u32, body: Body, fds: Vec<OwnedFd>) {
         match body {
             Body::OpenSession(request) => self.open(serial, request, fds),
+            Body::OpenLibcamera(request) => self.open_libcamera(serial, request),
             Body::Configure(client::Configure { session, .. })
             | Body::Start(client::Start { session })
             | Body::Stop(client::Stop { session })
             | Body::Close(client::Close { session })
+            | Body::Initialised(client::Initialised { session })
             | Body::Report(client::Report { session, .. }) => {
                 self.order(session, Order { serial, body });
             }
@@ -320,6 +323,27 @@ impl Connection {
         };
         self.tasks.spawn(async move {
             session::run(context, opening, client).await;
+            id
+        });
+    }
+
+    fn open_libcamera(&mut self, serial: u32, request: client::OpenLibcamera) {
+        let permit = match self.shared.sessions.take(self.guest) {
+            Ok(permit) => permit,
+            Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
+        };
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let client = Client {
+            orders: receiver,
+            outbox: self.outbox.clone(),
+            owner: self.owner.clone(),
+            serial,
+        };
+        let id = self.shared.next_session();
+        self.sessions.insert(id, orders);
+        let context = Arc::clone(&self.shared.context);
+        self.tasks.spawn(async move {
+            libcamera::run(context, id, request, permit, client).await;
             id
         });
     }

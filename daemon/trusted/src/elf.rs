@@ -7,7 +7,8 @@ use std::io::{self, Read, Seek};
 
 use object::elf::{
     DF_1_PIE, DF_TEXTREL, DT_FLAGS, DT_FLAGS_1, DT_TEXTREL, EM_AARCH64, EM_RISCV, EM_X86_64,
-    ET_DYN, FileHeader64, Machine, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_LOAD, ProgramHeader64,
+    ET_DYN, FileHeader64, Machine, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD,
+    ProgramHeader64,
 };
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{LittleEndian, ReadCache, ReadRef};
@@ -19,6 +20,9 @@ const E: LittleEndian = LittleEndian;
 const MAX_SEGMENTS: u16 = 64;
 /// Largest dynamic section, in bytes; a module of today has one of 500.
 const MAX_DYNAMIC: u64 = 64 << 10;
+
+/// Longest path of a dynamic loader, in bytes.
+const MAX_INTERPRETER: u64 = 255;
 
 const ASKED: &str = "asks for an executable stack";
 const UNSAID: &str = "does not say what stack it needs, so that the loader makes it executable";
@@ -91,6 +95,37 @@ pub fn check<R: Read + Seek>(mut content: R) -> Result<(), Unfit> {
     let result = look(&ReadCache::new(&mut content), size);
     content.rewind()?;
     result
+}
+
+/// The dynamic loader that a program for this machine names, by a look at its headers. Leaves the
+/// position at the beginning.
+///
+/// # Errors
+/// Why it is no such program.
+pub(crate) fn interpreter<R: Read + Seek>(mut content: R) -> Result<String, Unfit> {
+    let result = named_interpreter(&ReadCache::new(&mut content));
+    content.rewind()?;
+    result
+}
+
+fn named_interpreter<'a>(data: impl ReadRef<'a>) -> Result<String, Unfit> {
+    let segments = segments(header(data)?, data)?;
+    let damaged = |why: &str| Unfit::Damaged(why.to_owned());
+    let named = segments
+        .iter()
+        .find(|segment| segment.p_type(E) == PT_INTERP);
+    let named = named.ok_or_else(|| damaged("it names no dynamic loader"))?;
+    if named.p_filesz(E) > MAX_INTERPRETER {
+        return Err(damaged("the name of its dynamic loader is too long"));
+    }
+    let bytes = named.data(E, data).unwrap_or_default();
+    let text = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    match std::str::from_utf8(text) {
+        Ok(path) if path.starts_with('/') && !path.contains(char::is_control) => {
+            Ok(path.to_owned())
+        }
+        _ => Err(damaged("the name of its dynamic loader is no path")),
+    }
 }
 
 fn look<'a>(data: impl ReadRef<'a>, size: u64) -> Result<(), Unfit> {

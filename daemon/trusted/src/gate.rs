@@ -4,6 +4,7 @@
 //! flips to RUN for good: the worker has no part in that, so whatever runs there cannot fake it.
 //! What neither phase knows ends the worker. Decisions look at registers alone.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,6 +116,7 @@ impl Keeper {
             phase: Arc::clone(&phase),
             passed: 0,
             refused: 0,
+            counted: HashMap::new(),
         };
         let task = tokio::spawn(watch.keep(listener, told));
         Ok(Self { phase, state, task })
@@ -158,6 +160,8 @@ struct Watch {
     passed: u32,
     /// Calls that were answered with an error since.
     refused: u32,
+    /// How often an entry that is counted by itself has let one through.
+    counted: HashMap<usize, u32>,
 }
 
 /// A call that nothing allows, and what the worker stood in.
@@ -223,6 +227,17 @@ impl Watch {
     /// Each answer costs the daemon a wake-up, so they are counted.
     fn within_budget(&mut self, verdict: Verdict, call: &Notification) -> Result<Answer, Kind> {
         let gate = &self.rules.gate;
+        let verdict = match verdict {
+            Verdict::Counted { entry, times } => {
+                let spent = self.counted.entry(entry).or_default();
+                *spent += 1;
+                match *spent > times {
+                    true => Verdict::Violation,
+                    false => Verdict::Continue,
+                }
+            }
+            verdict => verdict,
+        };
         let (answer, spent, budget, kind) = match verdict {
             Verdict::Continue => (
                 Answer::Continue,
@@ -236,7 +251,7 @@ impl Watch {
                 gate.soft_budget(),
                 Kind::Budget,
             ),
-            Verdict::Violation => {
+            Verdict::Violation | Verdict::Counted { .. } => {
                 let name = self.rules.arch.name_of(call.nr).unwrap_or_default();
                 return Err(kind(name, &call.args));
             }

@@ -19,6 +19,8 @@ use crate::{Config, Timeouts};
 
 /// C++'s library: large, and needed by many modules.
 const CPP: &str = "libstdc++.so.6";
+/// The profile of libcamera's own workers.
+pub(crate) const LIBCAMERA: &str = "libcamera";
 /// The part of a module's file that names its libraries is at the beginning.
 const HEAD: usize = 256 << 10;
 
@@ -122,6 +124,13 @@ impl Jailer {
             return Ok(());
         };
         let remedy = match feature.grade() {
+            // Nobody can give it another profile.
+            Grade::Required if self.profile == LIBCAMERA => {
+                format!(
+                    "use a kernel that has it, and lets daemons use it: {}",
+                    feature.without()
+                )
+            }
             Grade::Required => {
                 let (way, without) = (self.way_to_go_without(), feature.without());
                 format!(

@@ -6,7 +6,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coldshoe_control::worker::{Assignment, Body, Envelope, Failed, Loaded, Proceed, Stage};
+use coldshoe_control::worker::{
+    Assignment, Become, Body, Envelope, Failed, Loaded, Proceed, Stage,
+};
 use coldshoe_control::{Received, RecvError, SendError};
 use coldshoe_frame::create_bell;
 use coldshoe_wall::Namespace;
@@ -119,6 +121,58 @@ pub(crate) async fn launch(
     Ok(launched)
 }
 
+/// A worker behind its gate that becomes a program of libcamera's. Dropping it kills it before its
+/// gate is given up.
+pub(crate) struct Gated {
+    pub(crate) child: Child,
+    /// Towards it: it speaks libcamera's own protocol by now.
+    pub(crate) socket: OwnedFd,
+    pub(crate) keeper: Keeper,
+    pub(crate) namespaces: Vec<(Namespace, Option<bool>)>,
+    /// Given up after the child.
+    pub(crate) cgroup: Option<Cgroup>,
+}
+
+/// Starts a worker that becomes what `order` and `fds` say, and waits until it is behind its gate.
+pub(crate) async fn launch_program(
+    jailer: &Jailer,
+    module: &str,
+    order: Become,
+    fds: &[BorrowedFd<'_>],
+    cgroup: Option<Cgroup>,
+) -> Result<Gated, Refusal> {
+    let limit = jailer.timeouts.load;
+    let unable = |why: &dyn std::fmt::Display| Refusal::Fault(Fault::launch(module, why));
+    let launching = async {
+        let (first, ours, bell, log) = spawn(jailer, module).await.map_err(|why| unable(&why))?;
+        let mut nascent =
+            Nascent::new(jailer.spawner.clone(), first, ours).map_err(|why| unable(&why))?;
+        nascent.put_into(cgroup, module);
+        let mut launching = Launching {
+            jailer,
+            module,
+            nascent,
+            bell,
+            log,
+        };
+        let (namespaces, _) = launching.gate(Envelope::new(SERIAL, order), fds).await?;
+        let Some((child, channel, keeper, cgroup)) = launching.nascent.take() else {
+            return Err(launching.unable("its second stage is missing"));
+        };
+        Ok(Gated {
+            child,
+            socket: channel.into_inner(),
+            keeper,
+            namespaces,
+            cgroup,
+        })
+    };
+    match timeout_at(Instant::now() + limit, launching).await {
+        Ok(launched) => launched,
+        Err(_) => Err(Refusal::Fault(Fault::late(module, DOING, limit))),
+    }
+}
+
 /// The second stage as it was seen.
 struct Sight {
     namespaces: Vec<(Namespace, Option<bool>)>,
@@ -141,7 +195,35 @@ impl Launching<'_> {
         assignment: Assignment,
         fds: &[BorrowedFd<'_>],
     ) -> Result<Launched, Refusal> {
-        let order = Envelope::new(SERIAL, assignment);
+        let (namespaces, spare) = self.gate(Envelope::new(SERIAL, assignment), fds).await?;
+        let about = match self.loaded().await {
+            // What the gate saw is the reason of whatever else is seen.
+            Err(refusal) => return Err(self.blame().unwrap_or(refusal)),
+            Ok(about) => about,
+        };
+        let Some((child, channel, keeper, cgroup)) = self.nascent.take() else {
+            return Err(self.unable("its second stage is missing"));
+        };
+        keeper.flip();
+        Ok(Launched {
+            child,
+            channel,
+            keeper,
+            bell: self.bell,
+            about,
+            namespaces,
+            serial: SERIAL,
+            spare,
+            cgroup,
+        })
+    }
+
+    /// Takes it as far as its gate, which is kept from then on.
+    async fn gate(
+        &mut self,
+        order: Envelope,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Vec<(Namespace, Option<bool>)>, Option<Spare>), Refusal> {
         self.send(&order, fds).await?;
         let maps = self.divide().await?;
         let spare_maps = self.log.is_some().then(|| maps.try_clone());
@@ -163,26 +245,7 @@ impl Launching<'_> {
         let rules = self.jailer.rules.clone();
         let keeper = Keeper::start(listener, maps, pidfd, rules).map_err(|why| self.unable(why))?;
         self.nascent.keeper = Some(keeper);
-        let about = match self.loaded().await {
-            // What the gate saw is the reason of whatever else is seen.
-            Err(refusal) => return Err(self.blame().unwrap_or(refusal)),
-            Ok(about) => about,
-        };
-        let Some((child, channel, keeper, cgroup)) = self.nascent.take() else {
-            return Err(self.unable("its second stage is missing"));
-        };
-        keeper.flip();
-        Ok(Launched {
-            child,
-            channel,
-            keeper,
-            bell: self.bell,
-            about,
-            namespaces,
-            serial: SERIAL,
-            spare,
-            cgroup,
-        })
+        Ok((namespaces, spare))
     }
 
     /// Waits until the second stage is there and stands in its namespaces, and the first has

@@ -45,6 +45,7 @@ mod jailer;
 mod keep;
 mod kept;
 mod launch;
+mod libcamera;
 mod live;
 mod module_log;
 mod owner;

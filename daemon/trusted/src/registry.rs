@@ -116,6 +116,72 @@ impl Registry {
         Err(self.unknown(name))
     }
 
+    /// The algorithm of libcamera's at `path`, whose directory must be one of `dirs`, if it can load on
+    /// this machine and is trusted. Reads all of its file, as [`find`](Self::find) does.
+    pub(crate) fn find_at(&self, path: &Path, dirs: &[PathBuf]) -> Result<Module, Trouble> {
+        let real = |path: &Path| path.canonicalize().ok();
+        let beside = path.parent().and_then(real);
+        let own = |dir: &&PathBuf| beside.is_some() && real(dir) == beside;
+        let file = path.file_name().and_then(|name| name.to_str());
+        let name = file.and_then(|file| file.strip_suffix(".so"));
+        let (Some(dir), Some(file), Some(name)) = (dirs.iter().find(own), file, name) else {
+            let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            return Err(Trouble::new(
+                ErrorCode::NoSuchModule,
+                format!("{} is no algorithm of libcamera's", path.display()),
+                format!("algorithms are files NAME.so of {}", dirs.join(", ")),
+                "install it there, as root",
+            ));
+        };
+        if !is_name(name) {
+            return Err(Trouble::new(
+                ErrorCode::BadArgument,
+                format!("{name:?} is no module name"),
+                "module names have up to 64 characters a-z, 0-9, - and _, and begin with a-z or 0-9",
+                "rename the file",
+            ));
+        }
+        match self.read(dir, file) {
+            Err(error) => Err(refused(name, &error, error.remedy())),
+            Ok(identity) => self.judge(name, Origin::Installed, identity),
+        }
+    }
+
+    /// The program `file` in the first of `dirs` that has one: its bytes, and the dynamic loader that it
+    /// names. Reads all of its file.
+    pub(crate) fn program(
+        &self,
+        file: &str,
+        dirs: &[PathBuf],
+    ) -> Result<(Identity, String), Trouble> {
+        let unfit = |why: &dyn std::fmt::Display, remedy: String| {
+            Trouble::new(
+                ErrorCode::ModuleRefused,
+                format!("libcamera's worker {file:?} cannot be used"),
+                why.to_string(),
+                remedy,
+            )
+        };
+        for dir in dirs {
+            let mut identity = match self.read(dir, file) {
+                Err(IdentityError::Place(PlaceError::Missing(_))) => continue,
+                Err(error) => return Err(unfit(&error, error.remedy())),
+                Ok(identity) => identity,
+            };
+            return match elf::interpreter(&mut identity.content) {
+                Ok(loader) => Ok((identity, loader)),
+                Err(error) => {
+                    let why = format!("{}: {error}", identity.path.display());
+                    Err(unfit(&why, "install libcamera's package again".to_owned()))
+                }
+            };
+        }
+        let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let why = format!("there is no {file} in {}", dirs.join(", "));
+        let remedy = "install the package that has it: libcamera-ipa on Debian".to_owned();
+        Err(unfit(&why, remedy))
+    }
+
     fn read(&self, dir: &Path, file: &str) -> Result<Identity, IdentityError> {
         let place = Place::open(dir, self.own)?;
         Identity::read(&place, file, self.own)

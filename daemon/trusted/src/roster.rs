@@ -50,7 +50,8 @@ pub(crate) struct Newcomer<'a> {
     /// Who resumes it.
     pub(crate) clients: mpsc::Sender<Client>,
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) brief: &'a Brief,
+    /// Of a session with frames in shared memory.
+    pub(crate) brief: Option<&'a Brief>,
     pub(crate) owner: Owner,
     /// When, in microseconds since 1970.
     pub(crate) began_us: u64,
@@ -85,7 +86,8 @@ struct Entry {
     owner: Owner,
     began_us: u64,
     last: Option<Arc<LastWorker>>,
-    memory: Arc<Memory>,
+    /// Where its frames are, if they are in shared memory.
+    memory: Option<Arc<Memory>>,
     params_format: String,
     isp_capabilities: u64,
     /// What the pipeline counts, where it can be read.
@@ -125,7 +127,8 @@ impl Roster {
             began_us,
         } = newcomer;
         let id = info.session;
-        let memory = Arc::clone(&brief.memory);
+        let memory = brief.map(|brief| Arc::clone(&brief.memory));
+        let request = brief.map(|brief| &brief.request);
         let entry = Entry {
             info,
             token,
@@ -134,10 +137,12 @@ impl Roster {
             owner,
             began_us,
             last: None,
-            nudge: Nudge::map(memory.forward.as_fd(), &memory.geometry).ok(),
+            nudge: memory
+                .as_ref()
+                .and_then(|memory| Nudge::map(memory.forward.as_fd(), &memory.geometry).ok()),
             memory,
-            params_format: brief.request.params_format.clone(),
-            isp_capabilities: brief.request.isp_capabilities,
+            params_format: request.map_or_else(String::new, |open| open.params_format.clone()),
+            isp_capabilities: request.map_or(0, |open| open.isp_capabilities),
             worker: None,
         };
         self.lock().insert(id, entry);
@@ -210,7 +215,7 @@ impl Roster {
         }
         let (generation, replies) = entry.worker.as_ref()?;
         Some(Source {
-            memory: Arc::clone(&entry.memory),
+            memory: Arc::clone(entry.memory.as_ref()?),
             params_format: entry.params_format.clone(),
             isp_capabilities: entry.isp_capabilities,
             generation: *generation,
@@ -279,6 +284,13 @@ impl Place {
                     confinement: live.confinement.clone(),
                 }));
             }
+        }
+    }
+
+    /// What its worker runs, where that is known from the start.
+    pub(crate) fn runs(&self, worker: LastWorker) {
+        if let Some(entry) = self.roster.lock().get_mut(&self.id) {
+            entry.last = Some(Arc::new(worker));
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldshoe_control::Trouble;
+use coldshoe_jail::Profile;
 use coldshoe_wall::outside::Spawner;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -21,7 +22,7 @@ use crate::contracts::ContractsError;
 use crate::door::Door;
 use crate::guest::{Guest, OpenTo};
 use crate::history::History;
-use crate::jailer::Jailer;
+use crate::jailer::{Jailer, LIBCAMERA};
 use crate::place::{Place, PlaceError};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -169,13 +170,21 @@ impl Server {
         let spawner = spawner(store, left.keeper)?;
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
+        let jailer = Jailer::new(&config, spawner)?;
+        let of_libcamera = Config {
+            profile: Profile::builtin(LIBCAMERA)
+                .map_err(|error| ServeError::Jail(error.to_string()))?,
+            reserved_cpus: CpuList::default(),
+            ..config.clone()
+        };
         let context = Context {
             terms: Current::new(Terms::of(&config)?),
             registry,
             history,
             roster: Arc::default(),
             store,
-            jailer: Jailer::new(&config, spawner)?,
+            libcamera: Jailer::new(&of_libcamera, Some(jailer.spawner.clone()))?,
+            jailer,
             cgroups,
             config,
         };

@@ -57,6 +57,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) terms: Current<Terms>,
     pub(crate) jailer: Jailer,
+    /// The jail of libcamera's own workers.
+    pub(crate) libcamera: Jailer,
     pub(crate) cgroups: Cgroups,
     pub(crate) history: Arc<History>,
     pub(crate) roster: Arc<Roster>,

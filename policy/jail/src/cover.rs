@@ -94,6 +94,7 @@ mod tests {
             why: "a test".to_owned(),
             archs: None,
             args: conditions,
+            times: None,
         }
     }
 

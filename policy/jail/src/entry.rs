@@ -44,6 +44,7 @@ pub(crate) fn rule(text: &RuleText) -> Result<Rule, Problem> {
         why: text.why.clone(),
         archs: text.archs.clone(),
         args,
+        times: text.times,
     })
 }
 

@@ -178,6 +178,14 @@ pub enum Problem {
          [[soft]]"
     )]
     NotifiedForNothing,
+    /// Running is not counted: the kernel decides there by itself.
+    #[error("has `times` in [[run]], where nobody counts; take the key out")]
+    CountedInRun,
+    /// A second program could take the worker's place.
+    #[error(
+        "puts another program in the worker's place; it may stand in [[load]] alone, with `times = 1`"
+    )]
+    AnotherProgram,
     /// A derived profile adds to loading.
     #[error("a derived profile loads as its parent does; take the [[load]] entry out")]
     LoadBeyondParent,

@@ -31,8 +31,14 @@ impl Outcome {
             Outcome::AllowedByDaemon => "allowed by the daemon",
             Outcome::Refused(Errno::Eacces) => "answered EACCES",
             Outcome::Refused(Errno::Enosys) => "answered ENOSYS",
+            Outcome::Refused(Errno::Eagain) => "answered EAGAIN",
+            Outcome::Refused(Errno::Eperm) => "answered EPERM",
+            Outcome::Refused(Errno::Enotty) => "answered ENOTTY",
             Outcome::RefusedByDaemon(Errno::Eacces) => "answered EACCES by the daemon",
             Outcome::RefusedByDaemon(Errno::Enosys) => "answered ENOSYS by the daemon",
+            Outcome::RefusedByDaemon(Errno::Eagain) => "answered EAGAIN by the daemon",
+            Outcome::RefusedByDaemon(Errno::Eperm) => "answered EPERM by the daemon",
+            Outcome::RefusedByDaemon(Errno::Enotty) => "answered ENOTTY by the daemon",
             Outcome::Killed => "ends the worker",
         }
     }
@@ -109,17 +115,15 @@ impl Profile {
     /// [`Profile::compile`] and [`Profile::gate`] come to the same together.
     pub fn outcome(&self, arch: Arch, phase: Phase, nr: u32, args: &[u64; 6]) -> Outcome {
         let admits = |rule: &Rule| rule.number(arch) == Some(nr) && rule.admits(args);
+        let refused = |phase| {
+            let mut notified = self.notified.iter();
+            notified
+                .find(|soft| admits(&soft.rule) && self.is_answered(soft, phase))
+                .map(|soft| Outcome::RefusedByDaemon(soft.errno))
+        };
         let of_daemon = match phase {
-            Phase::Load => self
-                .load
-                .iter()
-                .any(admits)
-                .then_some(Outcome::AllowedByDaemon),
-            Phase::Run => self
-                .notified
-                .iter()
-                .find(|soft| admits(&soft.rule))
-                .map(|soft| Outcome::RefusedByDaemon(soft.errno)),
+            Phase::Load if self.load.iter().any(admits) => Some(Outcome::AllowedByDaemon),
+            phase => refused(phase),
         };
         if let Some(soft) = self.soft.iter().find(|soft| admits(&soft.rule)) {
             Outcome::Refused(soft.errno)
@@ -137,7 +141,7 @@ impl Profile {
                 name: rule.name.clone(),
                 number,
                 outcome,
-                conditions: rule.args.iter().map(|c| words(&rule.name, c)).collect(),
+                conditions: conditions(rule),
                 why: rule.why.split_whitespace().collect::<Vec<_>>().join(" "),
             })
         };
@@ -152,12 +156,12 @@ impl Profile {
                 .iter()
                 .map(|rule| (rule, Outcome::AllowedByDaemon))
                 .collect(),
-            Phase::Run => self
-                .notified
-                .iter()
-                .map(|s| (&s.rule, Outcome::RefusedByDaemon(s.errno)))
-                .collect(),
+            Phase::Run => Vec::new(),
         };
+        let refused = self.notified.iter();
+        let refused = refused
+            .filter(|soft| self.is_answered(soft, phase))
+            .map(|soft| (&soft.rule, Outcome::RefusedByDaemon(soft.errno)));
         Explanation {
             profile: self.name.clone(),
             description: self.description.clone(),
@@ -166,6 +170,7 @@ impl Profile {
             phase,
             calls: run
                 .chain(asked)
+                .chain(refused)
                 .chain(soft)
                 .filter_map(|(rule, outcome)| in_words(rule, outcome))
                 .collect(),
@@ -207,6 +212,16 @@ impl Profile {
         .map(|(name, value, words)| LimitInWords { name, value, words })
         .to_vec()
     }
+}
+
+/// What must hold for a rule, how often it does included.
+fn conditions(rule: &Rule) -> Vec<String> {
+    let often = rule.times.map(|times| match times {
+        1 => "once".to_owned(),
+        times => format!("{times} times at most"),
+    });
+    let words = rule.args.iter().map(|c| words(&rule.name, c));
+    words.chain(often).collect()
 }
 
 /// A condition in words: `flags without 0x124810 is 0x22 or 0x28`.
@@ -252,13 +267,17 @@ fn either(what: &str, values: &[u64]) -> String {
 /// What the manual page calls an argument.
 fn argument(syscall: &str, arg: u8) -> String {
     let name = match (syscall, arg) {
-        ("read" | "write" | "writev" | "recvmsg" | "sendmsg" | "fstat" | "fcntl" | "ioctl", 0) => {
-            "fd"
-        }
+        (
+            "read" | "write" | "writev" | "recvmsg" | "sendmsg" | "recvfrom" | "sendto" | "fstat"
+            | "fcntl" | "ioctl",
+            0,
+        ) => "fd",
+        ("recvfrom" | "sendto", 4) => "address of the peer's address",
         ("mmap" | "mprotect", 2) => "prot",
         ("mmap" | "mremap", 3) | ("openat", 2) | ("clone", 0) => "flags",
         ("madvise", 2) => "advice",
-        ("futex", 1) | ("prctl", 0) => "operation",
+        ("futex", 1) | ("prctl" | "arch_prctl", 0) => "operation",
+        ("membarrier", 0) => "command",
         ("fcntl", 1) => "command",
         ("clock_gettime" | "clock_nanosleep", 0) => "clock",
         ("prlimit64", 0) => "process",

@@ -1,7 +1,7 @@
 //! The daemon's side of the gate: what to answer when a worker asks.
 
 use crate::Arch;
-use crate::profile::{Profile, Rule};
+use crate::profile::{Profile, Rule, Soft};
 use std::fmt;
 
 /// Where a worker stands.
@@ -43,6 +43,13 @@ impl fmt::Display for Phase {
 pub enum Verdict {
     /// The kernel goes on with it.
     Continue,
+    /// The same, but only so often for calls of this entry.
+    Counted {
+        /// Which entry of `[[load]]`.
+        entry: usize,
+        /// How often at most.
+        times: u32,
+    },
     /// The kernel answers this error number.
     Errno(i32),
     /// The worker must end.
@@ -55,12 +62,28 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
     load: Vec<(u32, Rule)>,
-    notified: Vec<(u32, Rule, i32)>,
+    notified: Vec<Notified>,
     load_budget: u32,
     soft_budget: u32,
 }
 
+/// What the daemon answers with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Notified {
+    number: u32,
+    rule: Rule,
+    errno: i32,
+    /// In LOAD, too.
+    always: bool,
+}
+
 impl Profile {
+    /// Whether the daemon answers with this error in a phase. Loading is let through what it has an
+    /// entry for; a call without one is refused in either.
+    pub(crate) fn is_answered(&self, soft: &Soft, phase: Phase) -> bool {
+        phase == Phase::Run || !self.load.iter().any(|load| load.name == soft.rule.name)
+    }
+
     /// The gate on `arch`.
     pub fn gate(&self, arch: Arch) -> Gate {
         let known = |rule: &Rule| rule.number(arch).map(|number| (number, rule.clone()));
@@ -71,7 +94,12 @@ impl Profile {
                 .iter()
                 .filter_map(|soft| {
                     let (number, rule) = known(&soft.rule)?;
-                    Some((number, rule, soft.errno.number()))
+                    Some(Notified {
+                        number,
+                        rule,
+                        errno: soft.errno.number(),
+                        always: self.is_answered(soft, Phase::Load),
+                    })
                 })
                 .collect(),
             load_budget: self.load_budget,
@@ -85,21 +113,25 @@ impl Gate {
     ///
     /// A call that the filter allows is never asked about; here it is a violation.
     pub fn decide(&self, phase: Phase, nr: u32, args: &[u64; 6]) -> Verdict {
-        match phase {
-            Phase::Load => self
-                .load
-                .iter()
-                .find(|(number, rule)| *number == nr && rule.admits(args))
-                .map_or(Verdict::Violation, |_| Verdict::Continue),
-            Phase::Run => self
-                .notified
-                .iter()
-                .find(|(number, rule, _)| *number == nr && rule.admits(args))
-                .map_or(Verdict::Violation, |(_, _, errno)| Verdict::Errno(*errno)),
+        let mut load = self.load.iter().enumerate();
+        let loading = load.find(|(_, (number, rule))| *number == nr && rule.admits(args));
+        if let (Phase::Load, Some((entry, (_, rule)))) = (phase, loading) {
+            return match rule.times {
+                Some(times) => Verdict::Counted { entry, times },
+                None => Verdict::Continue,
+            };
         }
+        let answered = |soft: &&Notified| {
+            let now = soft.always || phase == Phase::Run;
+            now && soft.number == nr && soft.rule.admits(args)
+        };
+        self.notified
+            .iter()
+            .find(answered)
+            .map_or(Verdict::Violation, |soft| Verdict::Errno(soft.errno))
     }
 
-    /// How many [`Verdict::Continue`] a worker may draw; one more is a violation, since each costs
+    /// How many [`Verdict::Continue`] and [`Verdict::Counted`] a worker may draw; one more is a violation, since each costs
     /// the daemon a wake-up. Counting is up to the daemon.
     pub const fn load_budget(&self) -> u32 {
         self.load_budget

@@ -22,6 +22,10 @@ const CODE_BEHIND: [&str; 5] = [
     "remap_file_pages",
 ];
 
+/// Calls that put another program in the worker's place: its own code may do that once, before any
+/// foreign code runs.
+const EXECUTES: [&str; 2] = ["execve", "execveat"];
+
 pub(crate) fn parse(text: &str) -> Result<Profile, ProfileError> {
     let stated: ProfileText = toml::from_str(text)?;
     let parent = stated
@@ -77,15 +81,26 @@ fn entries(text: &str, stated: &ProfileText, profile: &mut Profile) -> Result<()
 
 fn run(text: &RuleText, profile: &Profile) -> Result<Rule, Problem> {
     let rule = permitted(text)?;
+    if rule.times.is_some() {
+        return Err(Problem::CountedInRun);
+    }
     if profile.parent.is_some() && reaches_beyond(&rule) {
         return Err(Problem::ReachesBeyond);
+    }
+    if EXECUTES.contains(&rule.name.as_str()) {
+        return Err(Problem::AnotherProgram);
     }
     let rule = beside(profile.run.iter(), rule)?;
     if sets_protection(&rule) && !never(&rule, PROT_EXEC) {
         return Err(Problem::CodeInRun);
     }
-    let refused = profile.soft.iter().chain(&profile.notified);
-    if names(refused.map(|soft| &soft.rule), &rule.name) {
+    let refused = profile.soft.iter().map(|soft| &soft.rule);
+    let notified = profile.notified.iter().map(|soft| &soft.rule);
+    if names(refused, &rule.name)
+        || notified
+            .clone()
+            .any(|soft| soft.is_within([&rule].into_iter()))
+    {
         return Err(Problem::SoftAndRun);
     }
     let with = || profile.run.iter().chain(std::iter::once(&rule));
@@ -103,6 +118,9 @@ fn load(text: &RuleText, profile: &Profile) -> Result<Rule, Problem> {
     if rule.is_within(profile.run.iter()) {
         return Err(Problem::AllowedAnyway);
     }
+    if EXECUTES.contains(&rule.name.as_str()) && rule.times != Some(1) {
+        return Err(Problem::AnotherProgram);
+    }
     Ok(rule)
 }
 
@@ -112,13 +130,17 @@ fn soft(table: Table, text: &SoftText, profile: &Profile) -> Result<Soft, Proble
         _ => &profile.notified,
     };
     let rule = beside(same.iter().map(|soft| &soft.rule), rule(&text.rule())?)?;
-    if names(profile.run.iter(), &rule.name) {
-        return Err(Problem::SoftAndRun);
-    }
-    // An error of the kernel beats asking the daemon: it would hold while loading, too.
-    match (table, names(profile.load.iter(), &rule.name)) {
-        (Table::Soft, true) => Err(Problem::SoftAndLoad),
-        (Table::Notified, false) => Err(Problem::NotifiedForNothing),
+    let (running, loading) = (
+        names(profile.run.iter(), &rule.name),
+        names(profile.load.iter(), &rule.name),
+    );
+    // An error of the kernel beats asking the daemon: it would hold while loading, too. And it holds
+    // for a call as a whole: where running has some of it, the daemon is to refuse the rest.
+    match table {
+        Table::Soft if running => Err(Problem::SoftAndRun),
+        Table::Soft if loading => Err(Problem::SoftAndLoad),
+        Table::Notified if rule.is_within(profile.run.iter()) => Err(Problem::AllowedAnyway),
+        Table::Notified if !running && !loading => Err(Problem::NotifiedForNothing),
         _ => Ok(Soft {
             rule,
             errno: text.errno,

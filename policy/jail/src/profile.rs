@@ -114,6 +114,9 @@ pub struct Rule {
     pub archs: Option<Vec<Arch>>,
     /// Conditions that must all hold, at most one an argument. Empty: any arguments.
     pub args: Vec<Condition>,
+    /// How often a worker may be let pass by it, of an entry of `[[load]]`; `None`: as often as the
+    /// profile's budget of loading has it.
+    pub times: Option<u32>,
 }
 
 impl Rule {
@@ -149,14 +152,35 @@ pub enum Errno {
     /// Function not implemented.
     #[serde(rename = "ENOSYS")]
     Enosys,
+    /// Try again.
+    #[serde(rename = "EAGAIN")]
+    Eagain,
+    /// Operation not permitted.
+    #[serde(rename = "EPERM")]
+    Eperm,
+    /// Not a terminal.
+    #[serde(rename = "ENOTTY")]
+    Enotty,
 }
 
 impl Errno {
+    /// All of them.
+    pub const ALL: [Errno; 5] = [
+        Errno::Eacces,
+        Errno::Enosys,
+        Errno::Eagain,
+        Errno::Eperm,
+        Errno::Enotty,
+    ];
+
     /// The number, the same on the three architectures.
     pub const fn number(self) -> i32 {
         match self {
             Errno::Eacces => 13,
             Errno::Enosys => 38,
+            Errno::Eagain => 11,
+            Errno::Eperm => 1,
+            Errno::Enotty => 25,
         }
     }
 
@@ -165,16 +189,20 @@ impl Errno {
         match self {
             Errno::Eacces => "EACCES",
             Errno::Enosys => "ENOSYS",
+            Errno::Eagain => "EAGAIN",
+            Errno::Eperm => "EPERM",
+            Errno::Enotty => "ENOTTY",
         }
     }
 }
 
 impl Profile {
     /// The profiles that are built in, by name, with their text.
-    pub const BUILTIN: [(&str, &str); 3] = [
+    pub const BUILTIN: [(&str, &str); 4] = [
         ("single", include_str!("../profiles/single.toml")),
         ("threaded", include_str!("../profiles/threaded.toml")),
         ("predictive", include_str!("../profiles/predictive.toml")),
+        ("libcamera", include_str!("../profiles/libcamera.toml")),
     ];
 
     /// Reads and checks a profile.
@@ -260,7 +288,8 @@ impl Profile {
         &self.soft
     }
 
-    /// What loading needs, and what the daemon answers with an error afterwards.
+    /// What loading needs, and what the daemon answers with an error afterwards; or calls whose other
+    /// arguments running needs, and then in both phases.
     pub fn notified(&self) -> &[Soft] {
         &self.notified
     }

@@ -51,6 +51,7 @@ pub(crate) struct RuleText {
     pub(crate) why: String,
     pub(crate) archs: Option<Vec<Arch>>,
     pub(crate) args: Option<Vec<ConditionText>>,
+    pub(crate) times: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +71,7 @@ impl SoftText {
             why: self.why.clone(),
             archs: self.archs.clone(),
             args: self.args.clone(),
+            times: None,
         }
     }
 }

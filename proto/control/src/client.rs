@@ -6,6 +6,8 @@ pub use crate::wire::coldshoe::control::v1::*;
 use crate::check::{self, Check, Invalid, MAX_BUFFERS, MAX_CAPACITY};
 use crate::codec::Message;
 
+/// The feature of a daemon that starts workers of libcamera's.
+pub const LIBCAMERA: &str = "libcamera";
 /// Length of a session's token, in bytes.
 pub const TOKEN: usize = 16;
 /// Most entries of each list in a [`Listing`].
@@ -46,6 +48,7 @@ impl Body {
             }) => buffers.saturating_add(1 + u32::from(resume.is_some())),
             Self::SessionOpened(_) | Self::WorkerReplaced(_) => 3,
             Self::Tracing(_) => 1,
+            Self::LibcameraOpened(_) => 2,
             Self::Hello(_)
             | Self::Configure(_)
             | Self::Start(_)
@@ -59,6 +62,8 @@ impl Body {
             | Self::Listing(_)
             | Self::Release(_)
             | Self::Steer(_)
+            | Self::OpenLibcamera(_)
+            | Self::Initialised(_)
             | Self::Trace(_) => 0,
         }
     }
@@ -85,6 +90,9 @@ impl Body {
             Self::Trace(_) => "Trace",
             Self::Tracing(_) => "Tracing",
             Self::Steer(_) => "Steer",
+            Self::OpenLibcamera(_) => "OpenLibcamera",
+            Self::LibcameraOpened(_) => "LibcameraOpened",
+            Self::Initialised(_) => "Initialised",
         }
     }
 
@@ -111,6 +119,9 @@ impl Body {
             }
             Self::Tracing(m) => check::name("params_format", &m.params_format),
             Self::Steer(m) => m.validate(),
+            Self::OpenLibcamera(m) => m.validate(),
+            Self::LibcameraOpened(m) => m.validate(),
+            Self::Initialised(Initialised { session }) => check::not_zero("session", *session),
         }
     }
 }
@@ -164,7 +175,10 @@ into_body!(
     Release,
     Trace,
     Tracing,
-    Steer
+    Steer,
+    OpenLibcamera,
+    LibcameraOpened,
+    Initialised
 );
 
 impl OpenSession {
@@ -180,6 +194,22 @@ impl OpenSession {
         self.resume
             .as_ref()
             .map_or(Ok(()), |resume| resume.validate())
+    }
+}
+
+impl OpenLibcamera {
+    fn validate(&self) -> Check {
+        check::name("ipa", &self.ipa)?;
+        check::path("module", &self.module)
+    }
+}
+
+impl LibcameraOpened {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::not_zero("worker_pid", self.worker_pid)?;
+        check::present("module", self.module.as_ref())?.validate()?;
+        check::present("confinement", self.confinement.as_ref())?.validate()
     }
 }
 

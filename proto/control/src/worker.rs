@@ -43,6 +43,7 @@ impl Body {
                 buffers,
                 ..
             }) => buffers.saturating_add(3 + u32::from(*has_tuning)),
+            Self::Become(_) => 2,
             Self::Divided(_) | Self::Entered(_) | Self::Gated(_) => 1,
             Self::Proceed(_)
             | Self::Configure(_)
@@ -65,6 +66,7 @@ impl Body {
             Self::Proceed(_) => "Proceed",
             Self::Gated(_) => "Gated",
             Self::Save(_) => "Save",
+            Self::Become(_) => "Become",
             Self::Configure(_) => "Configure",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
@@ -77,6 +79,7 @@ impl Body {
     fn validate(&self) -> Check {
         match self {
             Self::Assignment(m) => m.validate(),
+            Self::Become(m) => m.validate(),
             Self::Configure(m) => check::present("sensor", m.sensor.as_ref())?.validate(),
             Self::Loaded(m) => m.validate(),
             Self::Failed(m) => m.validate(),
@@ -127,8 +130,8 @@ macro_rules! into_body {
     )*};
 }
 into_body!(
-    Assignment, Divided, Entered, Proceed, Gated, Configure, Start, Stop, Save, Loaded, Failed,
-    Done
+    Assignment, Become, Divided, Entered, Proceed, Gated, Configure, Start, Stop, Save, Loaded,
+    Failed, Done
 );
 
 impl Assignment {
@@ -144,6 +147,15 @@ impl Assignment {
         check::within("params_capacity", self.params_capacity, 1, MAX_CAPACITY)?;
         check::within("buffers", self.buffers, 0, MAX_BUFFERS)?;
         check::wake(self.wake)?;
+        check::present("jail", self.jail.as_ref())?.validate()
+    }
+}
+
+impl Become {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::name("module_name", &self.module_name)?;
+        check::path("interpreter", &self.interpreter)?;
         check::present("jail", self.jail.as_ref())?.validate()
     }
 }

@@ -349,6 +349,8 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         listing(),
         name().prop_map(|module| client::Release { module }.into()),
         steer(),
+        (name(), path()).prop_map(|(ipa, module)| client::OpenLibcamera { ipa, module }.into()),
+        session().prop_map(|session| client::Initialised { session }.into()),
     ]
 }
 

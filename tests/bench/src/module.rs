@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use coldshoe_camera::{Camera, LensConfig, Light, SensorRequest, scene};
 use coldshoe_ipa::{Applied, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
-use coldshoe_isp::{Statistics, soft};
+use coldshoe_isp::soft;
 use serde::Serialize;
 use stats_alloc::Region;
 

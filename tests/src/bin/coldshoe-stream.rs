@@ -108,5 +108,6 @@ fn grey(sequence: u64) -> Statistics {
         white: 65_535,
         zones: [zone; Statistics::ZONES],
         histogram,
+        focus: None,
     }
 }

@@ -45,8 +45,15 @@ pub(crate) struct Work<M> {
     save_every: u32,
 }
 
-impl Assignment {
-    /// Waits for the assignment; `None` if the daemon hangs up first.
+/// What a worker is for.
+pub(crate) enum First {
+    Assignment(Box<Assignment>),
+    /// To become a program of libcamera's: serial, what the daemon says, descriptors.
+    Become(u32, Box<wire::Become>, Vec<OwnedFd>),
+}
+
+impl First {
+    /// Waits for the first order; `None` if the daemon hangs up first.
     pub(crate) fn receive(control: &mut Control) -> Result<Option<Self>, Failed> {
         match control.next()? {
             None => Ok(None),
@@ -54,7 +61,15 @@ impl Assignment {
                 serial,
                 body: Body::Assignment(assignment),
                 fds,
-            }) => Self::unpack(serial, assignment, fds).map(Some),
+            }) => {
+                let assignment = Assignment::unpack(serial, assignment, fds)?;
+                Ok(Some(Self::Assignment(Box::new(assignment))))
+            }
+            Some(Order {
+                serial,
+                body: Body::Become(order),
+                fds,
+            }) => Ok(Some(Self::Become(serial, Box::new(order), fds))),
             Some(Order { body, .. }) => Err(Failed::new(
                 Stage::Protocol,
                 "the first order is no assignment",
@@ -62,7 +77,9 @@ impl Assignment {
             )),
         }
     }
+}
 
+impl Assignment {
     fn unpack(
         serial: u32,
         assignment: wire::Assignment,
@@ -180,7 +197,7 @@ fn read_all(fd: OwnedFd) -> std::io::Result<Vec<u8>> {
     }
 }
 
-fn confinement(jail: Jail) -> Result<Confinement, Failed> {
+pub(crate) fn confinement(jail: Jail) -> Result<Confinement, Failed> {
     let unknown = |why: String| {
         let what = "the worker could not confine itself";
         Failed::new(Stage::Confine, what, &why)
@@ -204,6 +221,7 @@ fn confinement(jail: Jail) -> Result<Confinement, Failed> {
         landlock_abi: jail.landlock_abi,
         mdwe: jail.mdwe,
         preload: jail.preload,
+        interpreter: None,
         gate: jail.gate,
     })
 }

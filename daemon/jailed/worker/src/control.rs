@@ -88,6 +88,11 @@ impl Control {
         }
     }
 
+    /// No call on the socket waits from now on.
+    pub(crate) fn never_wait(&self) -> std::io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.socket, true)?)
+    }
+
     /// Hands over the second stage: it is the daemon's own child.
     pub(crate) fn divided(&self, serial: u32, pidfd: &OwnedFd) -> Result<(), Failed> {
         self.send_with(serial, Divided {}, &[pidfd.as_fd()])

@@ -11,12 +11,13 @@ mod control;
 mod frames;
 mod host;
 mod module;
+mod proxy;
 mod verbs;
 
 use coldshoe_control::worker::{Failed, Stage};
 use coldshoe_wall::inside::{ConfineError, Stage as Half, divide, leave};
 
-use assignment::Assignment;
+use assignment::{Assignment, First};
 use control::Control;
 use module::Module;
 
@@ -37,8 +38,12 @@ fn main() {
 
 /// One life: assignment, jail, module, frames. Ends well when the daemon hangs up.
 fn serve(control: &mut Control) -> Result<(), Failed> {
-    let Some(assignment) = Assignment::receive(control)? else {
-        return Ok(());
+    let assignment = match First::receive(control)? {
+        None => return Ok(()),
+        Some(First::Become(serial, order, fds)) => {
+            return proxy::serve(control, serial, *order, fds);
+        }
+        Some(First::Assignment(assignment)) => *assignment,
     };
     let Assignment {
         serial,

@@ -113,7 +113,7 @@ impl Session {
                 token,
                 clients: taking,
                 commands: commanding,
-                brief: &brief,
+                brief: Some(&brief),
                 owner: owner.clone(),
                 began_us,
             }),

@@ -28,7 +28,7 @@ impl Renounced {
         close_others(kept).map_err(ConfineError::step(
             "close surplus descriptors (close_range)",
         ))?;
-        restrict(confinement.landlock_abi, &self.readable)?;
+        restrict(confinement.landlock_abi, &self.readable, &self.executable)?;
         Ok(Fenced {
             place: self.place,
             proof: PhantomData,
@@ -65,8 +65,8 @@ fn close_others(kept: Option<i32>) -> io::Result<()> {
 }
 
 /// Handles, and so refuses, every right and scope up to `abi`; then allows reading `readable`.
-/// Loading code needs no right to execute: that one is about `execve`.
-fn restrict(abi: u32, readable: &[PathBuf]) -> Result<(), ConfineError> {
+/// Loading code needs no right to execute: that one is about `execve`, of `executable`.
+fn restrict(abi: u32, readable: &[PathBuf], executable: &[PathBuf]) -> Result<(), ConfineError> {
     let refused = |source: landlock::RulesetError| ConfineError::Landlock(source.to_string());
     let abi = ABI::from(abi.min(NEWEST).cast_signed());
     let mut ruleset = Ruleset::default()
@@ -86,6 +86,13 @@ fn restrict(abi: u32, readable: &[PathBuf]) -> Result<(), ConfineError> {
         if let Some(fd) = open(path)? {
             ruleset = ruleset
                 .add_rule(PathBeneath::new(fd, AccessFs::ReadFile))
+                .map_err(refused)?;
+        }
+    }
+    for path in executable {
+        if let Some(fd) = open(path)? {
+            ruleset = ruleset
+                .add_rule(PathBeneath::new(fd, AccessFs::ReadFile | AccessFs::Execute))
                 .map_err(refused)?;
         }
     }

@@ -17,6 +17,7 @@
 mod alone;
 mod divide;
 mod error;
+mod execute;
 mod fence;
 mod filter;
 mod renounce;
@@ -51,6 +52,8 @@ pub struct Confinement {
     pub mdwe: bool,
     /// System libraries to load before the module, by soname.
     pub preload: Vec<String>,
+    /// The dynamic loader of a program that takes this one's place: it may be executed, too.
+    pub interpreter: Option<PathBuf>,
     /// The classic-BPF program whose notifications the daemon answers, 8 bytes an instruction.
     pub gate: Vec<u8>,
 }
@@ -85,6 +88,7 @@ pub struct Divided(PhantomData<*const ()>);
 pub struct Settled {
     place: Place,
     readable: Vec<PathBuf>,
+    executable: Vec<PathBuf>,
     proof: PhantomData<*const ()>,
 }
 
@@ -93,6 +97,7 @@ pub struct Settled {
 pub struct Renounced {
     place: Place,
     readable: Vec<PathBuf>,
+    executable: Vec<PathBuf>,
     proof: PhantomData<*const ()>,
 }
 

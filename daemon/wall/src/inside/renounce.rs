@@ -43,11 +43,15 @@ impl Settled {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(|errno| ConfineError::step("close itself (PR_SET_DUMPABLE)")(errno.into()))?;
         let Settled {
-            place, readable, ..
+            place,
+            readable,
+            executable,
+            ..
         } = self;
         Ok(Renounced {
             place,
             readable,
+            executable,
             proof: PhantomData,
         })
     }

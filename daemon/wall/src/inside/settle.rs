@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Where the module appears.
 const MODULE: &str = "/m/module.so";
+/// Where a program appears that takes the worker's place.
+pub(super) const PROGRAM: &str = "/m/program";
 /// Names that library paths go by on merged systems.
 const LINKS: [&str; 3] = ["/lib", "/lib64", "/usr/lib64"];
 /// Room for what is not the module, in bytes: one page would do.
@@ -33,11 +35,33 @@ impl Divided {
         confinement: &Confinement,
         module: OwnedFd,
     ) -> Result<Settled, ConfineError> {
+        self.settle_with(confinement, module, None)
+    }
+
+    /// The same, with a `program` that is to take this one's place. It can be executed there and not
+    /// read, so that the kernel keeps others from looking into it (DUMPABLE).
+    ///
+    /// # Errors
+    /// [`ConfineError`] names the step and the kernel's answer; without a mount namespace there is no
+    /// place for a program.
+    pub fn settle_with(
+        self,
+        confinement: &Confinement,
+        module: OwnedFd,
+        program: Option<OwnedFd>,
+    ) -> Result<Settled, ConfineError> {
+        if program.is_some() && !confinement.leaves(Namespace::Mount) {
+            let why = io::Error::from(io::ErrorKind::Unsupported);
+            return Err(ConfineError::step(
+                "place a program without a root of its own",
+            )(why));
+        }
         let mut readable = existing(&confinement.readable)?;
         let place = if confinement.leaves(Namespace::Mount) {
             let root = Root {
                 readable: &readable,
                 module: Some(module.as_fd()),
+                program: program.as_ref().map(AsFd::as_fd),
             };
             root.enter()?;
             readable.push(MODULE.into());
@@ -51,9 +75,16 @@ impl Divided {
                 memory: Some(module),
             }
         };
+        let loader = confinement.interpreter.iter();
+        let executable = loader.filter_map(|path| path.canonicalize().ok());
+        let executable = match program {
+            Some(_) => executable.chain([PROGRAM.into()]).collect(),
+            None => Vec::new(),
+        };
         Ok(Settled {
             place,
             readable,
+            executable,
             proof: PhantomData,
         })
     }
@@ -91,6 +122,7 @@ pub(crate) struct Root<'a> {
     /// Real paths of files and directories that appear in it under the same names.
     pub(crate) readable: &'a [PathBuf],
     pub(crate) module: Option<BorrowedFd<'a>>,
+    pub(crate) program: Option<BorrowedFd<'a>>,
 }
 
 impl Root<'_> {
@@ -115,15 +147,22 @@ impl Root<'_> {
             place_link(link, &target).map_err(at("link", link))?;
         }
         if let Some(module) = self.module {
-            copy_module(module).map_err(ConfineError::step("copy the module (sendfile)"))?;
+            copy(module, MODULE, 0o444)
+                .map_err(ConfineError::step("copy the module (sendfile)"))?;
+        }
+        if let Some(program) = self.program {
+            copy(program, PROGRAM, 0o111)
+                .map_err(ConfineError::step("copy the program (sendfile)"))?;
         }
         move_in().map_err(ConfineError::step("move into its own root (pivot_root)"))
     }
 
     /// Mounts it over the old root, and goes there.
     fn mount(&self) -> io::Result<()> {
-        let module = self.module.map(fstat).transpose()?;
-        let size = module.map_or(0, |stat| stat.st_size.unsigned_abs()) + SLACK;
+        let mut size = SLACK;
+        for file in self.module.iter().chain(&self.program) {
+            size += fstat(file)?.st_size.unsigned_abs();
+        }
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(context.as_fd(), "size", size.to_string())?;
         fsconfig_set_string(context.as_fd(), "mode", "0755")?;
@@ -214,17 +253,17 @@ fn place_link(link: &Path, target: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
-fn copy_module(module: BorrowedFd<'_>) -> io::Result<()> {
-    let place = below(Path::new(MODULE));
+fn copy(content: BorrowedFd<'_>, place: &str, mode: u32) -> io::Result<()> {
+    let place = below(Path::new(place));
     make_parent(place)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = rustix::fs::open(place, flags, Mode::from_raw_mode(0o444))?;
-    let size = fstat(module)?.st_size.unsigned_abs();
+    let file = rustix::fs::open(place, flags, Mode::from_raw_mode(mode))?;
+    let size = fstat(content)?.st_size.unsigned_abs();
     let mut offset = 0;
     while offset < size {
         let rest = usize::try_from(size - offset).unwrap_or(usize::MAX);
         // It moves `offset` on by what it has copied.
-        if sendfile(&file, module, Some(&mut offset), rest)? == 0 {
+        if sendfile(&file, content, Some(&mut offset), rest)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }

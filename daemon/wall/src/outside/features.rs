@@ -240,6 +240,7 @@ fn leave(kind: Namespace) -> Result<(), String> {
             let root = Root {
                 readable: &readable,
                 module: None,
+                program: None,
             };
             root.enter().map_err(|error| error.to_string())
         }

@@ -58,6 +58,7 @@ pub fn confinement(profile: &str) -> Confinement {
         landlock_abi: 10,
         mdwe: true,
         preload: Vec::new(),
+        interpreter: None,
         gate: match open {
             true => OPEN.to_vec(),
             false => program.to_bytes(),

@@ -242,7 +242,7 @@ impl Worker {
                     false => Phase::Load,
                 };
                 let answer = match gate.decide(phase, call.nr, &call.args) {
-                    Verdict::Continue => Answer::Continue,
+                    Verdict::Continue | Verdict::Counted { .. } => Answer::Continue,
                     Verdict::Errno(errno) => Answer::Errno(errno),
                     Verdict::Violation => {
                         let broken = Broken {

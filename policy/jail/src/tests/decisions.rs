@@ -112,8 +112,13 @@ fn the_x32_convention_is_killed() {
 }
 
 #[test]
-fn running_needs_at_most_27_calls_and_with_threads_32() {
-    for (profile, most) in [("single", 27), ("threaded", 32), ("predictive", 27)] {
+fn running_needs_at_most_27_calls_with_threads_32_and_under_libcamera_41() {
+    for (profile, most) in [
+        ("single", 27),
+        ("threaded", 32),
+        ("predictive", 27),
+        ("libcamera", 41),
+    ] {
         let profile = Profile::builtin(profile).unwrap();
         for arch in Arch::ALL {
             let numbers = profile.run().iter().filter_map(|rule| rule.number(arch));
@@ -148,7 +153,7 @@ proptest! {
     /// Kernel and daemon together decide every call as the profile's words do.
     #[test]
     fn program_and_gate_decide_as_the_words_do(
-        profile in proptest::sample::select(vec!["single", "threaded", "predictive"]),
+        profile in proptest::sample::select(vec!["single", "threaded", "predictive", "libcamera"]),
         arch in proptest::sample::select(Arch::ALL.to_vec()),
         phase in proptest::sample::select(Phase::ALL.to_vec()),
         nr in 0_u32..512,

@@ -256,3 +256,50 @@ fn threads_are_threads_and_nothing_else() {
         ],
     );
 }
+
+#[test]
+fn a_worker_of_libcamera_talks_to_its_application_and_reaches_nobody_else() {
+    const AGAIN_LATE: Outcome = Outcome::RefusedByDaemon(Errno::Eagain);
+    hold(
+        &["libcamera"],
+        &[
+            ("sendto", [CONTROL, 0, 1, 0, 0, 0], Allow, Allow),
+            ("sendto", [CONTROL, 0, 1, 0, 0x1000, 16], Kill, Kill),
+            ("sendto", [5, 0, 1, 0, 0, 0], Kill, Kill),
+            ("recvfrom", [CONTROL, 0, 1, 0, 0, 0], Allow, Allow),
+            ("sendmsg", [CONTROL, 0, 0, 0, 0, 0], Allow, Allow),
+            ("sendmsg", [5, 0, 0, 0, 0, 0], Kill, Kill),
+            ("write", [5, 0, 1, 0, 0, 0], Kill, Kill),
+            ("execve", [0x1000, 0x1000, 0x1000, 0, 0, 0], Load, Kill),
+            ("execveat", [0; 6], Kill, Kill),
+            ("clone", [THREAD, 0, 0, 0, 0, 0], Allow, Allow),
+            ("clone", [17, 0, 0, 0, 0, 0], AGAIN_LATE, AGAIN_LATE),
+            ("clone3", [0; 6], ABSENT, ABSENT),
+            ("socket", [1, 1, 0, 0, 0, 0], DENIED, DENIED),
+            ("connect", [CONTROL, 0, 0, 0, 0, 0], Kill, Kill),
+            ("kill", [1, 9, 0, 0, 0, 0], Kill, Kill),
+            ("unshare", [0; 6], Kill, Kill),
+            ("seccomp", [0; 6], Kill, Kill),
+            ("ptrace", [0; 6], Kill, Kill),
+            ("memfd_create", [0; 6], Kill, Kill),
+            ("eventfd2", [0; 6], Load, Kill),
+            ("rt_sigaction", [11, 0, 0, 8, 0, 0], Kill, Kill),
+            ("rt_sigaction", [6, 0, 0, 8, 0, 0], Kill, Kill),
+            // a buffer of the camera, for reading; shared with the application while loading alone
+            ("mmap", [0, 4096, 1, 0x1, 5, 0], Allow, Allow),
+            ("mmap", [0, 4096, 3, 0x1, 5, 0], Load, Kill),
+            ("mmap", [0, 4096, 5, 0x1, 5, 0], Kill, Kill),
+            ("mmap", [0, 4096, 7, 0x2, 5, 0], Kill, Kill),
+            ("mmap", [0, 4096, 5, 0x22, NO_FD, 0], Kill, Kill),
+            ("mmap", [0, 1 << 30, 3, 0x21, NO_FD, 0], Kill, Kill),
+            ("mprotect", [0, 4096, 5, 0, 0, 0], Kill, Kill),
+            (
+                "openat",
+                [AT_FDCWD, 0, 0o2_000_000, 0, 0, 0],
+                Load,
+                DENIED_LATE,
+            ),
+            ("openat", [AT_FDCWD, 0, 2, 0, 0, 0], Kill, DENIED_LATE),
+        ],
+    );
+}

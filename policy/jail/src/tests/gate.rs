@@ -16,7 +16,12 @@ fn every_load_entry_is_asked_about_and_continued_while_loading() {
                 if jail.kernel(nr, &args) == Answer::Ask {
                     asked += 1;
                     let verdict = gate.decide(Phase::Load, nr, &args);
-                    assert_eq!(verdict, Verdict::Continue, "{} {args:#x?}", rule.name);
+                    let expected = |verdict| match verdict {
+                        Verdict::Continue => rule.times.is_none(),
+                        Verdict::Counted { times, .. } => rule.times == Some(times),
+                        _ => false,
+                    };
+                    assert!(expected(verdict), "{} {args:#x?}: {verdict:?}", rule.name);
                 }
             }
             assert!(asked > 0, "{} {}", jail.arch, rule.name);
@@ -42,7 +47,9 @@ fn no_load_entry_is_continued_while_running() {
                 continue;
             };
             for args in admitted(rule).into_iter().chain(mutated(rule)) {
-                assert_ne!(gate.decide(Phase::Run, nr, &args), Verdict::Continue);
+                let verdict = gate.decide(Phase::Run, nr, &args);
+                let passes = matches!(verdict, Verdict::Continue | Verdict::Counted { .. });
+                assert!(!passes, "{} {args:#x?}", rule.name);
             }
         }
     }
@@ -132,4 +139,24 @@ fn the_budgets_of_the_daemons_answers_are_the_profiles() {
     assert_eq!((gate.load_budget(), gate.soft_budget()), (9, 7));
     let explained = profile.explain(crate::Arch::X86_64, Phase::Load);
     assert_eq!((explained.load_budget, explained.soft_budget), (9, 7));
+}
+
+#[test]
+fn a_program_takes_the_workers_place_once_and_only_while_loading() {
+    for jail in jails() {
+        let times = ["execve", "execveat"].map(|name| {
+            let nr = jail.arch.number(name).unwrap();
+            let verdict = |phase| jail.gate.decide(phase, nr, &[0; 6]);
+            assert_eq!(verdict(Phase::Run), Verdict::Violation, "{name}");
+            match verdict(Phase::Load) {
+                Verdict::Counted { times, .. } => times,
+                other => {
+                    assert_eq!(other, Verdict::Violation, "{name}");
+                    0
+                }
+            }
+        });
+        let libcamera = u32::from(jail.profile.name() == "libcamera");
+        assert_eq!(times, [libcamera, 0], "{}", jail.profile.name());
+    }
 }

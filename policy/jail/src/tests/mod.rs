@@ -85,7 +85,7 @@ impl Jail {
             Answer::Errno(errno) => Outcome::Refused(errno_of(errno as i32)),
             Answer::Kill => Outcome::Killed,
             Answer::Ask => match self.gate.decide(phase, nr, args) {
-                Verdict::Continue => Outcome::AllowedByDaemon,
+                Verdict::Continue | Verdict::Counted { .. } => Outcome::AllowedByDaemon,
                 Verdict::Errno(errno) => Outcome::RefusedByDaemon(errno_of(errno)),
                 Verdict::Violation => Outcome::Killed,
             },
@@ -109,8 +109,7 @@ impl Jail {
 }
 
 fn errno_of(number: i32) -> crate::Errno {
-    use crate::Errno::{Eacces, Enosys};
-    [Eacces, Enosys]
+    crate::Errno::ALL
         .into_iter()
         .find(|errno| errno.number() == number)
         .unwrap()

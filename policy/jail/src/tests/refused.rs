@@ -225,6 +225,29 @@ fn a_refusal_fits_the_phases() {
 }
 
 #[test]
+fn another_program_may_start_once_while_loading_and_never_else() {
+    let exec = |table: &str, more: &str| format!("[[{table}]]\nname='execve'\nwhy='x'\n{more}\n");
+    assert!(with(&exec("load", "times=1")).is_ok());
+    assert_eq!(problem(&exec("load", "")), Problem::AnotherProgram);
+    assert_eq!(problem(&exec("load", "times=2")), Problem::AnotherProgram);
+    assert_eq!(problem(&exec("run", "")), Problem::AnotherProgram);
+    assert_eq!(problem(&exec("run", "times=1")), Problem::CountedInRun);
+}
+
+#[test]
+fn the_daemon_refuses_what_is_left_of_a_call_that_running_has_in_part() {
+    let run = "[[run]]\nname='clone'\nwhy='x'\nargs=[{arg=0,type='long',is=[0x3d0f00]}]\n";
+    let rest = "[[notified]]\nname='clone'\nerrno='EAGAIN'\nwhy='x'\n";
+    assert!(with(&(run.to_owned() + rest)).is_ok());
+    let same = rest.replace(
+        "why='x'",
+        "why='x'\nargs=[{arg=0,type='long',is=[0x3d0f00]}]",
+    );
+    assert_eq!(problem(&(run.to_owned() + &same)), Problem::AllowedAnyway);
+    assert_eq!(problem(rest), Problem::NotifiedForNothing);
+}
+
+#[test]
 fn a_setting_that_is_missing_is_named() {
     let text = "name = 'p'\ndescription = 'd'\n[limits]\nthreads = 0";
     let error = Profile::parse(text).unwrap_err();

@@ -1,0 +1,238 @@
+//! libcamera's own workers in the jail: the system's package, unmodified, spoken to as libcamera does.
+//! Where it is not installed the tests say so.
+#![forbid(unsafe_code)]
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use coldshoe_tests::{Daemon, Place, built, children};
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
+    SocketType, recvmsg, sendmsg, socketpair,
+};
+
+/// Number of the socket in a worker that libcamera starts.
+const FD: i32 = 7;
+const INIT: u32 = 1;
+const START: u32 = 3;
+const STOP: u32 = 4;
+const EXIT: u32 = 0;
+/// Long enough for any machine: nothing is measured by it.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
+
+/// A daemon, and where its socket is.
+fn daemon() -> (Daemon, PathBuf) {
+    let place = Place::new();
+    let runtime = place.runtime_dir();
+    (Daemon::start(place), runtime)
+}
+
+/// The algorithm of libcamera's virtual camera, if it is here with a worker.
+fn vimc() -> Option<PathBuf> {
+    let lib = format!("/usr/lib/{}-linux-gnu/libcamera", std::env::consts::ARCH);
+    let found = ["ipa_vimc.so", "ipa/ipa_vimc.so"].map(|file| Path::new(&lib).join(file));
+    let found = found.into_iter().find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: libcamera's vimc is not installed (Debian: libcamera-ipa)");
+    }
+    found
+}
+
+/// libcamera's side of a worker.
+struct Application {
+    socket: OwnedFd,
+    shim: Child,
+    place: tempfile::TempDir,
+}
+
+impl Application {
+    /// Starts `coldshoe-libcamera` as libcamera starts its workers.
+    fn start(runtime: &Path, module: &Path) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        // Where a session's programs look for a user's own daemon.
+        std::os::unix::fs::symlink(runtime, place.path().join("coldshoe")).unwrap();
+        let program = place.path().join("vimc_ipa_proxy");
+        std::os::unix::fs::symlink(built("coldshoe-libcamera"), &program).unwrap();
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).unwrap();
+        let mut command = Command::new(program);
+        command
+            .arg(module)
+            .arg(FD.to_string())
+            .env_clear()
+            .env("XDG_RUNTIME_DIR", place.path())
+            .stderr(Stdio::piped())
+            .fd_mappings(vec![FdMapping {
+                parent_fd: theirs,
+                child_fd: FD,
+            }])
+            .unwrap();
+        Self {
+            socket,
+            shim: command.spawn().unwrap(),
+            place,
+        }
+    }
+
+    fn datagram(&self, bytes: &[u8]) {
+        let mut none = SendAncillaryBuffer::default();
+        let flags = SendFlags::NOSIGNAL;
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut none, flags).unwrap();
+    }
+
+    fn say(&self, cmd: u32, cookie: u32, arguments: &[u8]) {
+        let payload = [&cmd.to_ne_bytes()[..], &cookie.to_ne_bytes(), arguments].concat();
+        let length = u32::try_from(payload.len()).unwrap();
+        self.datagram(&[&length.to_ne_bytes()[..], &[0; 4]].concat());
+        self.datagram(&payload);
+    }
+
+    fn hear(&self) -> Vec<u8> {
+        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
+        assert_eq!(poll(&mut ready, Some(&PATIENCE)), Ok(1), "no answer");
+        let mut bytes = vec![0; 1 << 16];
+        let mut none = RecvAncillaryBuffer::default();
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        let flags = RecvFlags::empty();
+        let length = recvmsg(&self.socket, &mut into, &mut none, flags)
+            .unwrap()
+            .bytes;
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// The payload of the answer to one call.
+    fn ask(&self, cmd: u32, cookie: u32, arguments: &[u8]) -> Vec<u8> {
+        self.say(cmd, cookie, arguments);
+        let header = self.hear();
+        let payload = self.hear();
+        let length = u32::from_ne_bytes(header[..4].try_into().unwrap());
+        assert_eq!(length as usize, payload.len());
+        let number = |at: usize| u32::from_ne_bytes(payload[at..at + 4].try_into().unwrap());
+        assert_eq!((number(0), number(4)), (cmd, cookie));
+        payload
+    }
+
+    /// What the shim says when it ends, and whether it ends well.
+    fn ends(self) -> (bool, String) {
+        let Self {
+            shim,
+            place,
+            socket,
+        } = self;
+        let output = shim.wait_with_output().unwrap();
+        drop((place, socket));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    }
+}
+
+/// init() of vimc: settings of two strings, an operation, flags.
+fn init() -> Vec<u8> {
+    let string = |text: &str| [&(text.len() as u32).to_ne_bytes()[..], text.as_bytes()].concat();
+    let settings = [
+        string("/usr/share/libcamera/ipa/vimc/vimc.conf"),
+        string("vimc"),
+    ]
+    .concat();
+    let parts = [
+        settings,
+        1_u32.to_ne_bytes().to_vec(),
+        2_u32.to_ne_bytes().to_vec(),
+    ];
+    let sizes = parts
+        .iter()
+        .flat_map(|part| (part.len() as u32).to_ne_bytes());
+    sizes.chain(parts.iter().flatten().copied()).collect()
+}
+
+#[test]
+fn an_unmodified_worker_serves_its_application_from_the_jail() {
+    let Some(module) = vimc() else { return };
+    let (_daemon, runtime) = daemon();
+    let application = Application::start(&runtime, &module);
+    let answer = application.ask(INIT, 1, &init());
+    assert_eq!(answer[8..12], [0; 4], "init() failed");
+    for round in 0..3 {
+        let started = application.ask(START, 10 + 2 * round, &[]);
+        assert_eq!(started[8..12], [0; 4], "start() failed");
+        application.ask(STOP, 11 + 2 * round, &[]);
+    }
+    application.say(EXIT, 99, &[]);
+    assert_eq!(application.ends(), (true, String::new()));
+}
+
+#[test]
+fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
+    let Some(module) = vimc() else { return };
+    let (daemon, runtime) = daemon();
+    let application = Application::start(&runtime, &module);
+    application.ask(INIT, 1, &init());
+    let output = Command::new(built("coldshoectl"))
+        .args(["list", "sessions", "--socket"])
+        .arg(runtime.join("control.sock"))
+        .output()
+        .unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        listed.contains("ipa_vimc") && listed.contains("libcamera vimc"),
+        "{listed}"
+    );
+    let workers = children(daemon.pid());
+    let [pid] = workers.as_slice() else {
+        panic!("{workers:?} are the daemon's workers");
+    };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000"] {
+        assert!(status.contains(line), "{line} is not in\n{status}");
+    }
+    application.say(EXIT, 99, &[]);
+    assert!(application.ends().0);
+}
+
+#[test]
+fn what_is_no_algorithm_of_libcamera_is_refused_in_three_lines() {
+    let (_daemon, runtime) = daemon();
+    for module in ["/etc/passwd", "/nonexistent/ipa_vimc.so"] {
+        let (well, said) = Application::start(&runtime, Path::new(module)).ends();
+        assert!(!well);
+        assert!(said.contains(module), "{said}");
+        assert!(said.contains("why: ") && said.contains("try: "), "{said}");
+    }
+}
+
+#[test]
+fn without_a_daemon_the_way_out_is_named() {
+    let place = Place::new();
+    std::fs::create_dir(place.runtime_dir()).unwrap();
+    std::fs::write(place.socket(), "").unwrap();
+    let (well, said) = Application::start(&place.runtime_dir(), Path::new("/x.so")).ends();
+    assert!(!well);
+    assert!(
+        said.contains("no coldshoed at") && said.contains("Flatpak"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_cameras_at_once_have_a_worker_each() {
+    let Some(module) = vimc() else { return };
+    let (_daemon, runtime) = daemon();
+    let both = [(); 2].map(|()| Application::start(&runtime, &module));
+    for application in &both {
+        application.ask(INIT, 1, &init());
+    }
+    for application in both {
+        application.ask(START, 2, &[]);
+        application.say(EXIT, 3, &[]);
+        assert!(application.ends().0);
+    }
+}
