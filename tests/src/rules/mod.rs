@@ -13,7 +13,7 @@ pub use source::words;
 pub use workspace::{Member, Source, Workspace};
 
 /// Where crates may be, and whether they may hold `unsafe` code (★).
-pub const CRATES: [(&str, bool); 20] = [
+pub const CRATES: [(&str, bool); 21] = [
     ("proto/control", false),
     ("proto/frame", true),
     ("proto/isp", false),
@@ -34,6 +34,7 @@ pub const CRATES: [(&str, bool); 20] = [
     ("tests/bench", false),
     ("tests/hostile", false),
     ("tests/fuzz", false),
+    ("tests/gates", false),
 ];
 
 /// The folders at the top. Those whose names begin with a dot belong to tools.

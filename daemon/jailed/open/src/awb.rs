@@ -263,7 +263,7 @@ impl Awb {
         let range = request.mode.kelvin();
         let found = match self.tuning.method {
             Method::GreyWorld => self.grey_world(),
-            Method::Search => self.search(lux, range).or_else(|| self.grey_world()),
+            Method::Search => self.search(lux, range).or_else(|| self.stand_in()),
         };
         let found = found.map(|white| self.expected(white, range));
         let Some(found) = found.filter(|white| white.is_sane()) else {
@@ -366,6 +366,13 @@ impl Awb {
     }
 
     /// The grey world of the zones that a light could have made grey, or of all if they are few.
+    /// Instead of the search. An ISP that measures behind its gains may not find back from gains that
+    /// no light needs.
+    fn stand_in(&mut self) -> Option<WhitePoint> {
+        let white = self.grey_world()?;
+        self.curve.is_near(white).then_some(white)
+    }
+
     fn grey_world(&mut self) -> Option<WhitePoint> {
         let (curve, band) = (&self.curve, self.tuning.band);
         let likely = |sample: &Sample| {
@@ -807,6 +814,16 @@ mod tests {
         };
         let found = look(&mut awb(Method::Search), &frame(&[seen(far, [0.4; 3])]));
         assert!(found.white.angle(far) < 0.1, "{found:?}");
+        // No light at all does this to a sensor.
+        let absurd = WhitePoint {
+            red: 8.0,
+            blue: 0.1,
+        };
+        let mut awb = awb(Method::Search);
+        let white = awb.curve.at(5000.0);
+        let before = look(&mut awb, &frame(&[seen(white, [0.4; 3])]));
+        let after = look(&mut awb, &frame(&[seen(absurd, [0.4; 3])]));
+        assert_eq!(after.white, before.white);
     }
 
     #[test]

@@ -106,6 +106,16 @@ impl CtCurve {
         self.0.last().map_or(WhitePoint::EQUAL, |p| p.1)
     }
 
+    /// Whether a white point is within a factor of three of what the curve goes through: no light of
+    /// another kind takes a sensor farther.
+    pub fn is_near(&self, white: WhitePoint) -> bool {
+        let ends = self.0.first().zip(self.0.last());
+        ends.is_some_and(|((_, low), (_, high))| {
+            (high.red / 3.0..=low.red * 3.0).contains(&white.red)
+                && (low.blue / 3.0..=high.blue * 3.0).contains(&white.blue)
+        })
+    }
+
     /// The temperature of the point on the curve that is nearest to `white`.
     pub fn temperature(&self, white: WhitePoint) -> f64 {
         let mut best = (f64::INFINITY, self.range().0);
