@@ -190,7 +190,7 @@ packages: build
 	@echo "==> Installing into target/packages/root"
 	@$(MAKE) --no-print-directory install DESTDIR=target/packages/root PREFIX=/usr \
 		LIBDIR=/usr/lib/$(TRIPLET) >/dev/null
-	strip --strip-unneeded target/packages/root/usr/bin/* target/packages/root/usr/libexec/coldshoe/* \
+	strip --strip-unneeded target/packages/root/usr/bin/* target/packages/root/usr/libexec/coldshoe/coldshoe* \
 		target/packages/root/usr/lib/$(TRIPLET)/*.so.$(VERSION) \
 		target/packages/root/usr/lib/$(TRIPLET)/coldshoe/modules/*.so
 	strip --strip-debug target/packages/root/usr/lib/$(TRIPLET)/libcoldshoe.a
