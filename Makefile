@@ -33,7 +33,7 @@ STAGE    := $(TARGET)/demo
 # The interfaces of libcamera's algorithms: its workers are called NAME_ipa_proxy.
 IPAS     := ipu3 mali-c55 raspberrypi rkisp1 soft vimc
 
-.PHONY: demo test vm chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
 	packages packages-test clean
 
 demo: build
@@ -213,7 +213,11 @@ packages: build
 vm: packages
 	$(CARGO) build --locked -p coldshoe-tests --bin coldshoe-stream
 	tests/vm/service target/packages $(TARGET)/debug/coldshoe-stream
+
+# A camera of the kernel's and Debian's libcamera, through coldshoe.
+vm-camera: packages
 	tests/vm/camera target/packages
+
 # As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
 packages-test: packages
 	@tests/packages/run
