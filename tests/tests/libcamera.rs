@@ -7,7 +7,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use coldshoe_tests::{Daemon, Place, built, children};
+use coldshoe::{ErrorCode, Trouble};
+use coldshoe_control::client::OpenLibcamera;
+use coldshoe_tests::{Daemon, Place, Raw, built, children, three_lines};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -234,5 +236,22 @@ fn two_cameras_at_once_have_a_worker_each() {
         application.ask(START, 2, &[]);
         application.say(EXIT, 3, &[]);
         assert!(application.ends().0);
+    }
+}
+
+#[test]
+fn what_is_no_interface_is_refused_before_anybody_sees_it() {
+    let (daemon, _runtime) = daemon();
+    // The last is as long as names on the wire may be: with what is put before it, it would be too long
+    // for a list of sessions.
+    for ipa in ["../vimc", "VIMC", &"\u{1f4f7}".repeat(64)] {
+        let request = OpenLibcamera {
+            ipa: ipa.to_owned(),
+            module: "/x.so".to_owned(),
+        };
+        let error = Raw::greeted(&daemon.socket()).refused(request, &[]);
+        assert_eq!(error.code(), ErrorCode::BadArgument);
+        let said = ["interface", "a-z", "NAME_ipa_proxy"];
+        three_lines(&Trouble::from(error), said);
     }
 }

@@ -24,8 +24,8 @@ const PATIENCE: Timespec = Timespec {
     tv_sec: 2,
     tv_nsec: 0,
 };
-/// A message is two datagrams, and the worker's first is its answer to init().
-const FIRST_MESSAGE: u32 = 2;
+/// Datagrams of a message; the worker's first is its answer to init().
+const MESSAGE: u32 = 2;
 
 /// Relays until the application has ended, or the worker.
 pub(crate) fn relay(
@@ -35,7 +35,7 @@ pub(crate) fn relay(
     daemon: &mut Daemon,
 ) -> Result<(), Error> {
     let mut buffer = vec![0; MAX_DATAGRAM + 1];
-    let mut said = 0;
+    let mut until_initialised = MESSAGE;
     loop {
         let mut ready = [
             PollFd::new(application_pidfd, PollFlags::IN),
@@ -56,16 +56,14 @@ pub(crate) fn relay(
                 Received::Nothing => {}
                 Received::Closed => return daemon.last_words(),
                 Received::Datagram(length, fds) => {
-                    said += u32::from(said < FIRST_MESSAGE);
-                    // Before anybody hears of it: from then on nothing more is loaded.
-                    if said == FIRST_MESSAGE {
+                    // The daemon is told before the application hears of it.
+                    if until_initialised == 1 {
                         daemon.initialised()?;
-                        said += 1;
                     }
+                    until_initialised = until_initialised.saturating_sub(1);
                     let datagram = buffer.get(..length).unwrap_or_default();
-                    match send(application.as_fd(), datagram, &fds)? {
-                        true => {}
-                        false => return Ok(()),
+                    if !send(application.as_fd(), datagram, &fds)? {
+                        return Ok(());
                     }
                 }
             }

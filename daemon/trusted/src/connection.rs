@@ -269,14 +269,20 @@ impl Connection {
         }
     }
 
-    fn adopt(&mut self, adopted: Adopted) {
+    /// What a session gets of this client, and where its orders go.
+    fn client(&self, serial: u32) -> (Client, mpsc::Sender<Order>) {
         let (orders, receiver) = mpsc::channel(ORDERS);
         let client = Client {
             orders: receiver,
             outbox: self.outbox.clone(),
             owner: self.owner.clone(),
-            serial: 0,
+            serial,
         };
+        (client, orders)
+    }
+
+    fn adopt(&mut self, adopted: Adopted) {
+        let (client, orders) = self.client(0);
         let (id, context) = (adopted.brief.id, Arc::clone(&self.shared.context));
         self.sessions.insert(id, orders);
         self.tasks.spawn(async move {
@@ -286,13 +292,7 @@ impl Connection {
     }
 
     fn open(&mut self, serial: u32, request: OpenSession, fds: Vec<OwnedFd>) {
-        let (orders, receiver) = mpsc::channel(ORDERS);
-        let client = Client {
-            orders: receiver,
-            outbox: self.outbox.clone(),
-            owner: self.owner.clone(),
-            serial,
-        };
+        let (client, orders) = self.client(serial);
         let roster = &self.shared.context.roster;
         let known = request.resume.as_ref();
         let known = known.and_then(|resume| roster.by_token(&resume.token, self.guest));
@@ -332,13 +332,7 @@ impl Connection {
             Ok(permit) => permit,
             Err(trouble) => return self.outbox.send(Reply::trouble(serial, trouble)),
         };
-        let (orders, receiver) = mpsc::channel(ORDERS);
-        let client = Client {
-            orders: receiver,
-            outbox: self.outbox.clone(),
-            owner: self.owner.clone(),
-            serial,
-        };
+        let (client, orders) = self.client(serial);
         let id = self.shared.next_session();
         self.sessions.insert(id, orders);
         let context = Arc::clone(&self.shared.context);

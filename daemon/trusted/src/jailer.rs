@@ -61,19 +61,28 @@ pub(crate) struct Shortfall {
     pub(crate) notes: Vec<String>,
 }
 
+/// Tries what the kernel can do.
+pub(crate) fn features(config: &Config) -> Features {
+    let mut features = Features::probe();
+    for feature in &config.disable_features {
+        features.disable(feature.name());
+    }
+    features
+}
+
 impl Jailer {
-    /// Tries what the kernel can do, and compiles the profile. Without a spawner, workers are children
-    /// of this process.
-    pub(crate) fn new(config: &Config, spawner: Option<Spawner>) -> Result<Self, ServeError> {
+    /// Compiles the profile for what the kernel can do. Without a spawner, workers are children of this
+    /// process.
+    pub(crate) fn new(
+        config: &Config,
+        features: &Features,
+        spawner: Option<Spawner>,
+    ) -> Result<Self, ServeError> {
         let jail = |error: &dyn std::fmt::Display| ServeError::Jail(error.to_string());
         let profile = &config.profile;
         let arch = Arch::host().ok_or_else(|| jail(&"this architecture is not supported"))?;
         let program = profile.compile(arch).map_err(|error| jail(&error))?;
-        let mut features = Features::probe();
-        for feature in &config.disable_features {
-            features.disable(feature.name());
-        }
-        let shortfall = Shortfall::of(&features, profile);
+        let shortfall = Shortfall::of(features, profile);
         if let Some((feature, why)) = &shortfall.refused {
             tracing::error!(%feature, why, "no session can be opened");
         }

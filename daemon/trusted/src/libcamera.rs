@@ -27,7 +27,7 @@ use crate::fault::Fault;
 use crate::history::Whose;
 use crate::identity::Identity;
 use crate::launch::{Gated, launch_program};
-use crate::registry::Module;
+use crate::registry::{Module, is_name};
 use crate::report::{self, Known};
 use crate::roster::{LastWorker, Newcomer, Place};
 use crate::seats::Seat;
@@ -47,6 +47,15 @@ pub(crate) async fn run(
     permit: Seat,
     mut client: Client,
 ) {
+    if !is_name(&request.ipa) {
+        let trouble = Trouble::new(
+            ErrorCode::BadArgument,
+            format!("{:?} is no algorithm's interface", request.ipa),
+            "interfaces have up to 64 characters a-z, 0-9, - and _, and begin with a-z or 0-9",
+            "let libcamera start coldshoe-libcamera by the name NAME_ipa_proxy",
+        );
+        return client.outbox.send(Reply::trouble(client.serial, trouble));
+    }
     let permit = Arc::new(permit);
     let (commanding, commands) = mpsc::channel(COMMANDS);
     let place = enter(&context, id, &request, &client, commanding);
@@ -103,12 +112,14 @@ fn enter(
     let began_us = began.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
     // Nobody resumes it.
     let (clients, _) = mpsc::channel(1);
+    // A path that names none is refused soon.
     let module = Path::new(&request.module).file_stem();
-    let module = module.and_then(|name| name.to_str()).unwrap_or("unknown");
+    let module = module.and_then(|name| name.to_str());
+    let module = module.filter(|name| is_name(name)).unwrap_or("unknown");
     context.roster.enter(Newcomer {
         info: SessionInfo {
             session: id,
-            module: module.chars().take(64).collect(),
+            module: module.to_owned(),
             camera: camera(&request.ipa),
             state: SessionState::Loading.into(),
             owner: client.owner.uid,
@@ -125,7 +136,6 @@ fn enter(
 
 /// What stands for the camera, whose name libcamera does not tell its workers.
 fn camera(ipa: &str) -> String {
-    let ipa: String = ipa.chars().take(64).collect();
     format!("libcamera {ipa}")
 }
 
@@ -230,14 +240,6 @@ async fn find(
 ) -> Result<(Module, Identity, String), Trouble> {
     let limit = context.config.timeouts.find;
     let file = format!("{}_ipa_proxy", request.ipa);
-    if file.contains('/') {
-        return Err(Trouble::new(
-            ErrorCode::BadArgument,
-            format!("{:?} is no algorithm's interface", request.ipa),
-            "it holds a slash",
-            "let libcamera start coldshoe-libcamera by the name NAME_ipa_proxy",
-        ));
-    }
     let (shared, permit) = (Arc::clone(context), Arc::clone(permit));
     let path = request.module.clone();
     let reading = tokio::task::spawn_blocking(move || {

@@ -364,7 +364,8 @@ fn refused(name: &str, why: &impl std::fmt::Display, remedy: String) -> Trouble 
     )
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether modules may have that name.
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= MAX_NAME
         && name.bytes().next().is_some_and(plain)

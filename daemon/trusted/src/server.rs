@@ -22,7 +22,7 @@ use crate::contracts::ContractsError;
 use crate::door::Door;
 use crate::guest::{Guest, OpenTo};
 use crate::history::History;
-use crate::jailer::{Jailer, LIBCAMERA};
+use crate::jailer::{Jailer, LIBCAMERA, features};
 use crate::place::{Place, PlaceError};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -170,7 +170,8 @@ impl Server {
         let spawner = spawner(store, left.keeper)?;
         let (registry, history, state) = state(&config)?;
         tokio::spawn(Arc::clone(&history).keep(state));
-        let jailer = Jailer::new(&config, spawner)?;
+        let features = features(&config);
+        let jailer = Jailer::new(&config, &features, spawner)?;
         let of_libcamera = Config {
             profile: Profile::builtin(LIBCAMERA)
                 .map_err(|error| ServeError::Jail(error.to_string()))?,
@@ -183,7 +184,7 @@ impl Server {
             history,
             roster: Arc::default(),
             store,
-            libcamera: Jailer::new(&of_libcamera, Some(jailer.spawner.clone()))?,
+            libcamera: Jailer::new(&of_libcamera, &features, Some(jailer.spawner.clone()))?,
             jailer,
             cgroups,
             config,

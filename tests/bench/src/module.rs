@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use coldshoe_camera::{Camera, LensConfig, Light, SensorRequest, scene};
-use coldshoe_ipa::{Applied, Controls, FrameIn, Ipa, Sensor};
+use coldshoe_gates::rig::sensor;
+use coldshoe_ipa::{Applied, Controls, FrameIn, Ipa};
 use coldshoe_ipa_open::Open;
 use coldshoe_isp::soft;
 use serde::Serialize;
@@ -133,31 +134,5 @@ fn frame<'a>(
             ..Controls::default()
         },
         stats: Some(stats),
-    }
-}
-
-fn sensor(camera: &Camera) -> Sensor {
-    let limits = camera.limits();
-    let (far, near) = camera.lens().unwrap_or_default();
-    Sensor {
-        struct_size: size_of::<Sensor>() as u32,
-        bayer_order: 1,
-        width: limits.size.width() as u32,
-        height: limits.size.height() as u32,
-        bit_depth: limits.bits,
-        exposure_delay: camera.delay() as u32,
-        gain_delay: camera.delay() as u32,
-        exposure_margin_lines: 0,
-        line_length_us: limits.line_us,
-        min_exposure_us: limits.min_exposure_us,
-        max_exposure_us: limits.max_exposure_us,
-        min_analogue_gain: limits.min_analogue_gain,
-        max_analogue_gain: limits.max_analogue_gain,
-        max_digital_gain: limits.max_digital_gain,
-        black_level: limits.black,
-        min_frame_duration_us: limits.frame_us,
-        max_frame_duration_us: limits.frame_us,
-        min_lens_position: far,
-        max_lens_position: near,
     }
 }
