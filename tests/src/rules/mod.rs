@@ -13,10 +13,11 @@ pub use source::words;
 pub use workspace::{Member, Source, Workspace};
 
 /// Where crates may be, and whether they may hold `unsafe` code (★).
-pub const CRATES: [(&str, bool); 21] = [
+pub const CRATES: [(&str, bool); 22] = [
     ("proto/control", false),
     ("proto/frame", true),
     ("proto/isp", false),
+    ("proto/libcamera", false),
     ("proto/dbus", false),
     ("policy/jail", false),
     ("policy/contract", false),

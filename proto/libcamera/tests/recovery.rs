@@ -1,0 +1,179 @@
+//! A new worker in the place of one that has ended, of which the host hears nothing.
+
+mod speech;
+
+use coldshoe_libcamera_wire::Verdict;
+use speech::{
+    Between, COMPUTE, CONFIGURE, EXPOSURE, I32, INIT, METADATA, PROCESS, QUEUE, SET_ISP,
+    SET_SENSOR, START, STOP, V4L2, init_answer, list, listed, map, message, metadata, parameters,
+    passed, process, sensor_controls, u32s,
+};
+
+impl Between {
+    /// A new worker is told what the last one knew, and answers.
+    fn replaced(&mut self, events: bool) -> Vec<u32> {
+        let now = self.now;
+        assert!(self.firewall.worker_replaced(now));
+        let mut told = Vec::new();
+        while let Some(call) = self.firewall.next(now) {
+            told.push(call.command());
+            let answer = match call.command() {
+                INIT => init_answer(&[]),
+                CONFIGURE | START => u32s(&[0]),
+                _ => continue,
+            };
+            if events && call.command() == START {
+                let verdict = self.event(SET_SENSOR, &sensor_controls(2, true));
+                assert!(matches!(verdict, Verdict::Swallowed), "{verdict:?}");
+            }
+            let verdict = self.worker(&message(call.command(), call.cookie(), &answer));
+            assert!(matches!(verdict, Verdict::Swallowed), "{verdict:?}");
+        }
+        told
+    }
+}
+
+#[test]
+fn a_new_worker_is_told_what_the_last_one_knew_and_what_is_unanswered() {
+    let mut between = Between::streaming();
+    let none = listed(&[], &list(1, V4L2, &[]));
+    between.says(QUEUE, &parameters(&[u32s(&[1]), none]));
+    between.says(COMPUTE, &u32s(&[1]));
+    passed(between.event(SET_ISP, &[]));
+    between.says(PROCESS, &process(1));
+    between.says(COMPUTE, &u32s(&[2]));
+    let told = between.replaced(false);
+    assert_eq!(told, [INIT, CONFIGURE, START, QUEUE, PROCESS, COMPUTE]);
+    passed(between.event(METADATA, &metadata(1)));
+    passed(between.event(SET_ISP, &[]));
+    assert_eq!(between.firewall.counts().replaced, 1);
+}
+
+#[test]
+fn a_call_that_waits_is_asked_again_with_its_cookie() {
+    let mut between = Between::streaming();
+    let (cookie, _) = between.says(STOP, &[]);
+    let told = between.replaced(false);
+    assert_eq!(told, [INIT, CONFIGURE, START, STOP]);
+    assert_eq!(passed(between.worker(&message(STOP, cookie, &[]))), []);
+    // It has stopped: the next one is not started.
+    assert_eq!(between.replaced(false), [INIT, CONFIGURE]);
+}
+
+#[test]
+fn a_worker_that_ends_in_init_is_asked_again() {
+    let mut between = Between::new("soft");
+    between.says(INIT, &speech::init());
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    assert_eq!(between.told()[0].command(), INIT);
+    passed(between.worker(&message(INIT, 0, &init_answer(&[]))));
+}
+
+#[test]
+fn a_new_workers_handles_mean_what_the_last_ones_meant() {
+    let mut between = Between::streaming();
+    let first = map(2, V4L2, &[EXPOSURE, 7]);
+    passed(between.event(SET_SENSOR, &listed(&first, &list(2, V4L2, &[]))));
+    passed(between.event(SET_SENSOR, &sensor_controls(4, true)));
+    between.replaced(false);
+    // The new one says the second map first: the host knows it as 4.
+    let heard = passed(between.event(SET_SENSOR, &sensor_controls(2, true)));
+    assert_eq!(heard, sensor_controls(4, true));
+    let heard = passed(between.event(SET_SENSOR, &sensor_controls(2, false)));
+    assert_eq!(heard, sensor_controls(4, false));
+    // A map that the host does not know gets a handle that it does not know.
+    let other = listed(&map(4, V4L2, &[EXPOSURE, 8]), &list(4, V4L2, &[]));
+    let heard = passed(between.event(SET_SENSOR, &other));
+    assert_eq!(heard, listed(&map(6, V4L2, &[EXPOSURE, 8]), &list(6, V4L2, &[])));
+}
+
+#[test]
+fn a_map_that_a_new_worker_said_unheard_comes_with_the_list_that_needs_it() {
+    let mut between = Between::streaming();
+    between.replaced(true);
+    let heard = passed(between.event(SET_SENSOR, &sensor_controls(2, false)));
+    assert_eq!(heard, sensor_controls(2, true));
+    let heard = passed(between.event(SET_SENSOR, &sensor_controls(2, false)));
+    assert_eq!(heard, sensor_controls(2, false));
+}
+
+#[test]
+fn a_map_that_the_host_said_between_calls_is_said_again_to_a_new_worker() {
+    let mut between = Between::streaming();
+    let value = 5_u32.to_ne_bytes();
+    let body = list(3, V4L2, &[(9, I32, false, 1, &value)]);
+    let with_map = listed(&map(3, V4L2, &[9]), &body);
+    let without = listed(&[], &body);
+    let call = |frame, list: &[u8]| parameters(&[u32s(&[frame]), list.to_vec()]);
+    let (_, told) = between.says(QUEUE, &call(1, &with_map));
+    assert_eq!(told[0].arguments(), call(1, &with_map));
+    for frame in 2..20 {
+        let (_, told) = between.says(QUEUE, &call(frame, &without));
+        assert_eq!(told[0].arguments(), call(frame, &without));
+    }
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let mut queued = Vec::new();
+    while let Some(said) = between.firewall.next(now) {
+        match said.command() {
+            QUEUE => queued.push(said.arguments().to_vec()),
+            INIT => drop(between.worker(&message(INIT, said.cookie(), &init_answer(&[])))),
+            other => drop(between.worker(&message(other, said.cookie(), &u32s(&[0])))),
+        }
+    }
+    // The call that had it is no more among them.
+    assert_eq!(queued.first(), Some(&call(12, &with_map)));
+    assert_eq!(queued.get(1), Some(&call(13, &without)));
+}
+
+#[test]
+fn deadlines_are_shorter_than_the_hosts_patience() {
+    let mut between = Between::streaming();
+    between.says(STOP, &[]);
+    let now = between.now;
+    assert!(between.firewall.overdue(now).is_none());
+    between.later(900);
+    let now = between.now;
+    assert!(between.firewall.next_deadline().is_some_and(|due| due <= now));
+    let why = between.firewall.overdue(now).unwrap().to_string();
+    assert!(why.contains("stop()"), "{why}");
+    // What answers in time once it is replaced is heard.
+    between.replaced(false);
+    let cookie = between.cookie - 1;
+    passed(between.worker(&message(STOP, cookie, &[])));
+}
+
+#[test]
+fn an_event_that_does_not_come_is_overdue_too() {
+    let mut between = Between::streaming();
+    between.says(PROCESS, &process(1));
+    between.later(900);
+    let now = between.now;
+    let why = between.firewall.overdue(now).unwrap().to_string();
+    assert!(why.contains("processStats()"), "{why}");
+}
+
+#[test]
+fn a_new_worker_that_fails_what_the_last_one_did_well_is_at_fault() {
+    let mut between = Between::streaming();
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let call = between.firewall.next(now).unwrap();
+    let failed = [u32s(&[1]), parameters(&[vec![0; 4], vec![0]])].concat();
+    let verdict = between.worker(&message(INIT, call.cookie(), &failed));
+    assert!(speech::fault(verdict).contains("fails now"));
+    between.later(900);
+    let now = between.now;
+    assert!(between.firewall.overdue(now).is_some());
+}
+
+#[test]
+fn the_hosts_calls_wait_while_a_worker_is_replaced() {
+    let mut between = Between::streaming();
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let (_, told) = between.says(COMPUTE, &u32s(&[9]));
+    assert_eq!(told[0].command(), INIT);
+    assert!(between.firewall.is_busy());
+}
