@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::{
-    Body, Envelope, ErrorCode, Hello, Initialised, LIBCAMERA, OpenLibcamera,
+    Body, Envelope, FaultReason, Hello, Initialised, LIBCAMERA, OpenLibcamera, ReplaceWorker,
+    Withheld,
 };
-use coldshoe_control::{Received, Receiver, RecvError, Trouble, try_send};
+use coldshoe_control::{Received, Receiver, RecvError, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
@@ -20,8 +21,6 @@ pub(crate) const SYSTEM: &str = "/run/coldshoe/control.sock";
 const SOFTWARE: &str = concat!("coldshoe-libcamera ", env!("CARGO_PKG_VERSION"));
 /// Longer than the daemon gives a worker, so that its own verdict arrives first.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same with a daemon that knows already why a worker has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The control socket of the user's own daemon if there is one, else the system's.
 pub(crate) fn socket() -> Result<PathBuf, Error> {
@@ -32,6 +31,13 @@ pub(crate) fn socket() -> Result<PathBuf, Error> {
         _ if Path::new(SYSTEM).exists() => Ok(SYSTEM.into()),
         own => own.ok_or(Error::NoSocket),
     }
+}
+
+/// A worker in its jail.
+pub(crate) struct Worker {
+    pub(crate) socket: OwnedFd,
+    /// Of the libcamera that it is of; empty: unknown.
+    pub(crate) series: String,
 }
 
 /// A connection to a daemon.
@@ -67,20 +73,43 @@ impl Daemon {
         }
     }
 
-    /// Asks for a worker of libcamera's; its socket.
-    pub(crate) fn open(&mut self, ipa: &str, module: &str) -> Result<OwnedFd, Error> {
+    /// Asks for a worker of libcamera's.
+    pub(crate) fn open(&mut self, ipa: &str, module: &str) -> Result<Worker, Error> {
         let request = OpenLibcamera {
             ipa: ipa.to_owned(),
             module: module.to_owned(),
         };
         self.say(2, request)?;
-        match self.answer(PATIENCE)? {
-            (Body::LibcameraOpened(opened), fds) => {
-                self.session = opened.session;
-                let socket = fds.into_iter().next();
-                socket.ok_or_else(|| Error::Daemon("the worker's socket is missing".to_owned()))
+        self.worker()
+    }
+
+    /// Asks for another one.
+    pub(crate) fn replace(&mut self, reason: FaultReason, why: String) -> Result<Worker, Error> {
+        let request = ReplaceWorker {
+            session: self.session,
+            reason: reason.into(),
+            why,
+        };
+        self.say(3, request)?;
+        self.worker()
+    }
+
+    fn worker(&mut self) -> Result<Worker, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.answer(left)? {
+                (Body::LibcameraOpened(opened), fds) => {
+                    self.session = opened.session;
+                    let missing = || Error::Daemon("the worker's socket is missing".to_owned());
+                    let socket = fds.into_iter().next().ok_or_else(missing)?;
+                    let series = opened.series;
+                    return Ok(Worker { socket, series });
+                }
+                // It sees the end of the worker, too, and the error that follows says the same.
+                (Body::SessionFault(_) | Body::Done(_), _) => {}
+                (other, _) => return Err(unexpected(&other)),
             }
-            (other, _) => Err(unexpected(&other)),
         }
     }
 
@@ -90,17 +119,23 @@ impl Daemon {
         self.say(0, Initialised { session })
     }
 
-    /// What the daemon says of a worker that has ended: nothing, if it ended as it was told.
-    pub(crate) fn last_words(&mut self) -> Result<(), Error> {
-        match self.answer(LAST_WORDS)? {
-            (Body::Done(_), _) => Ok(()),
-            (Body::SessionFault(fault), _) => Err(Error::Refused(Trouble::new(
-                ErrorCode::ModuleFailed,
-                fault.what,
-                fault.why,
-                fault.remedy,
-            ))),
-            (other, _) => Err(unexpected(&other)),
+    /// So many messages have not passed, or they are not looked at.
+    pub(crate) fn withheld(&self, messages: u64, why: String, shallow: bool) -> Result<(), Error> {
+        let session = self.session;
+        let withheld = Withheld {
+            session,
+            messages,
+            why,
+            shallow,
+        };
+        self.say(0, withheld)
+    }
+
+    /// What is said while nobody asks: nothing that has to be known then.
+    pub(crate) fn overheard(&mut self) -> Result<(), Error> {
+        match self.answer(Duration::ZERO) {
+            Ok(_) | Err(Error::Patience) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -124,7 +159,7 @@ impl Daemon {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Error::Daemon(format!("no answer in {patience:?}")));
+                return Err(Error::Patience);
             }
             let timeout = Timespec::try_from(left).ok();
             let _ = poll(

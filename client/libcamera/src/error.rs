@@ -31,8 +31,16 @@ pub(crate) enum Error {
         "coldshoed cannot be understood\n  why: {0}\n  try: install coldshoed and coldshoe-libcamera of the same release, and see the daemon's log"
     )]
     Daemon(String),
+    #[error(
+        "coldshoed does not answer\n  why: it takes longer than an application waits\n  try: see the daemon's log"
+    )]
+    Patience,
     #[error("{}\n  why: {}\n  try: {}", .0.what, .0.why, .0.remedy)]
     Refused(Trouble),
+    #[error(
+        "the algorithm is gone, and cannot be replaced\n  why: {0}\n  try: start the application again, and see `coldshoectl libcamera status`"
+    )]
+    NotReplaced(String),
     #[error(
         "it cannot confine itself\n  why: {0}\n  try: see `coldshoectl check` for what this kernel can do"
     )]

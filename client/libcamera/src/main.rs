@@ -1,9 +1,11 @@
 //! `coldshoe-libcamera`: what libcamera starts in place of its own proxy workers, under each one's name
-//! and with the same arguments. It has coldshoed start the real one in a jail, and relays what the two
-//! say to each other.
+//! and with the same arguments. It has coldshoed start the real one in a jail, relays what the two say
+//! to each other as far as a firewall lets it pass, and puts another worker in the place of one that
+//! fails.
 #![forbid(unsafe_code)]
 
 mod daemon;
+mod datagram;
 mod error;
 mod invocation;
 mod relay;
@@ -11,9 +13,11 @@ mod seal;
 
 use std::process::ExitCode;
 
+use coldshoe_libcamera_wire::Dialect;
 use daemon::Daemon;
 use error::Error;
 use invocation::Invocation;
+use relay::Relay;
 
 fn main() -> ExitCode {
     match run() {
@@ -34,6 +38,14 @@ fn run() -> Result<(), Error> {
     } = Invocation::of(std::env::args_os())?;
     let mut daemon = Daemon::connect(&daemon::socket()?)?;
     let worker = daemon.open(&ipa, &module)?;
+    let dialect = Dialect::find(&ipa, &worker.series);
+    if dialect.is_none() {
+        let why = format!(
+            "nothing is known of interface {ipa:?} of libcamera {:?}",
+            worker.series
+        );
+        daemon.withheld(0, why, true)?;
+    }
     seal::seal()?;
-    relay::relay(&application, &application_pidfd, &worker, &mut daemon)
+    Relay::new(application, application_pidfd, worker, daemon, dialect).run()
 }

@@ -1,152 +1,216 @@
-//! Datagrams from one socket to the other, whole, with their descriptors, until one end is gone.
+//! Between the application and its worker, until one of them is gone for good.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::cmsg_space;
+use coldshoe_control::client::FaultReason;
+use coldshoe_libcamera_wire::{
+    Dialect, Firewall, Limits, MAX_MESSAGE, Message, Verdict, Wrong, header,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Worker};
+use crate::datagram::{Received, broken, receive, send};
 use crate::error::Error;
 
-/// More than a datagram can have with the kernel's default buffers, which libcamera leaves alone.
-const MAX_DATAGRAM: usize = 256 << 10;
-/// Most descriptors of a datagram: the kernel's own bound.
-const MAX_FDS: usize = 253;
-/// Patience with an end that does not read: libcamera's with an answer.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 2,
-    tv_nsec: 0,
-};
-/// Datagrams of a message; the worker's first is its answer to init().
-const MESSAGE: u32 = 2;
+/// Command that ends a worker.
+const EXIT: u32 = 0;
+/// Datagrams that one end may have in a row: two messages.
+const TURN: usize = 4;
 
-/// Relays until the application has ended, or the worker.
-pub(crate) fn relay(
-    application: &OwnedFd,
-    application_pidfd: &OwnedFd,
-    worker: &OwnedFd,
-    daemon: &mut Daemon,
-) -> Result<(), Error> {
-    let mut buffer = vec![0; MAX_DATAGRAM + 1];
-    let mut until_initialised = MESSAGE;
-    loop {
-        let mut ready = [
-            PollFd::new(application_pidfd, PollFlags::IN),
-            PollFd::new(worker, PollFlags::IN),
-            PollFd::new(application, PollFlags::IN),
-        ];
-        match poll(&mut ready, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(broken("poll", error)),
+pub(crate) struct Relay {
+    application: OwnedFd,
+    /// Readable when the application has ended.
+    application_pidfd: OwnedFd,
+    worker: OwnedFd,
+    daemon: Daemon,
+    firewall: Firewall<OwnedFd>,
+    buffer: Vec<u8>,
+    /// The daemon knows that the worker has answered init().
+    initialised: bool,
+    /// The worker has been told to end.
+    told_to_exit: bool,
+    /// How many messages the daemon knows to be withheld.
+    reported: u64,
+}
+
+/// What follows.
+enum Next {
+    Go,
+    /// The application needs nothing more.
+    End,
+    /// The worker has ended, or must.
+    Replace(FaultReason, String),
+}
+
+impl Relay {
+    pub(crate) fn new(
+        application: OwnedFd,
+        application_pidfd: OwnedFd,
+        worker: Worker,
+        daemon: Daemon,
+        dialect: Option<Dialect>,
+    ) -> Self {
+        Self {
+            application,
+            application_pidfd,
+            worker: worker.socket,
+            daemon,
+            firewall: Firewall::new(dialect, Limits::default()),
+            // One byte more shows what is too large.
+            buffer: vec![0; MAX_MESSAGE + 1],
+            initialised: false,
+            told_to_exit: false,
+            reported: 0,
         }
-        let [gone, from_worker, from_application] = ready.map(|fd| !fd.revents().is_empty());
+    }
+
+    /// Relays until the application has ended, or has told the worker to.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        loop {
+            match self.turn()? {
+                Next::Go => {}
+                Next::End => return Ok(()),
+                Next::Replace(..) if self.told_to_exit => return Ok(()),
+                Next::Replace(reason, why) => self.replace(reason, why)?,
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<Next, Error> {
+        while let Some(message) = self.firewall.next(Instant::now()) {
+            self.told_to_exit |= message.command() == EXIT;
+            if !say(&self.worker, &message)? {
+                return Ok(ended());
+            }
+        }
+        if let Some(why) = self.firewall.strange() {
+            self.daemon.withheld(self.reported, why.to_string(), true)?;
+        }
+        let [gone, from_worker, from_daemon, from_application] = self.wait()?;
         if gone {
             // The daemon ends the worker when it sees our end.
-            return Ok(());
+            return Ok(Next::End);
+        }
+        if from_daemon {
+            self.daemon.overheard()?;
         }
         if from_worker {
-            match receive(worker.as_fd(), &mut buffer)? {
-                Received::Nothing => {}
-                Received::Closed => return daemon.last_words(),
-                Received::Datagram(length, fds) => {
-                    // The daemon is told before the application hears of it.
-                    if until_initialised == 1 {
-                        daemon.initialised()?;
-                    }
-                    until_initialised = until_initialised.saturating_sub(1);
-                    let datagram = buffer.get(..length).unwrap_or_default();
-                    if !send(application.as_fd(), datagram, &fds)? {
-                        return Ok(());
-                    }
+            for _ in 0..TURN {
+                match receive(self.worker.as_fd(), &mut self.buffer)? {
+                    Received::Nothing => break,
+                    Received::Closed => return Ok(ended()),
+                    Received::Datagram(length, fds) => match self.hear_worker(length, fds)? {
+                        Next::Go => {}
+                        other => return Ok(other),
+                    },
                 }
             }
         }
         if from_application {
-            match receive(application.as_fd(), &mut buffer)? {
-                Received::Nothing => {}
-                Received::Closed => return Ok(()),
-                Received::Datagram(length, fds) => {
-                    let datagram = buffer.get(..length).unwrap_or_default();
-                    if !send(worker.as_fd(), datagram, &fds)? {
-                        return daemon.last_words();
+            for _ in 0..TURN {
+                match receive(self.application.as_fd(), &mut self.buffer)? {
+                    Received::Nothing => break,
+                    Received::Closed => return Ok(Next::End),
+                    Received::Datagram(length, fds) => {
+                        let datagram = self.buffer.get(..length).unwrap_or_default();
+                        let heard = self.firewall.host(datagram, fds, Instant::now());
+                        heard.map_err(|error| Error::Invocation(error.to_string()))?;
                     }
                 }
             }
         }
+        Ok(match self.firewall.overdue(Instant::now()) {
+            Some(Wrong(why)) => Next::Replace(FaultReason::Deadline, why),
+            None => Next::Go,
+        })
     }
-}
 
-enum Received {
-    Nothing,
-    Closed,
-    /// Bytes in the buffer, and descriptors.
-    Datagram(usize, Vec<OwnedFd>),
-}
-
-fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Error> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags);
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
+    /// Until something is there: the application's end, the worker, the daemon, the application.
+    fn wait(&self) -> Result<[bool; 4], Error> {
+        // What the application says stays where it is while a worker is told what it needs to know.
+        let application = if self.firewall.is_busy() {
+            PollFlags::empty()
+        } else {
+            PollFlags::IN
+        };
+        let mut ready = [
+            PollFd::new(&self.application_pidfd, PollFlags::IN),
+            PollFd::new(&self.worker, PollFlags::IN),
+            PollFd::new(&self.daemon, PollFlags::IN),
+            PollFd::new(&self.application, application),
+        ];
+        let due = self.firewall.next_deadline();
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut ready, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(ready.map(|fd| !fd.revents().is_empty())),
+            Err(error) => Err(broken("poll", error)),
         }
     }
-    match received {
-        Ok(message) if message.bytes == 0 && fds.is_empty() => Ok(Received::Closed),
-        Ok(message) => {
-            let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
-            if message.flags.intersects(cut) || message.bytes > MAX_DATAGRAM {
-                let why = "a message is larger than libcamera's can be";
-                return Err(Error::Relay(why.to_owned()));
+
+    fn hear_worker(&mut self, length: usize, fds: Vec<OwnedFd>) -> Result<Next, Error> {
+        let datagram = self.buffer.get(..length).unwrap_or_default();
+        let why = match self.firewall.worker(datagram, fds, Instant::now()) {
+            Verdict::Half => return Ok(Next::Go),
+            Verdict::Swallowed => return self.has_answered_init(),
+            Verdict::Pass(message) => {
+                // The daemon is told before the application hears of it.
+                let next = self.has_answered_init()?;
+                return Ok(if say(&self.application, &message)? {
+                    next
+                } else {
+                    Next::End
+                });
             }
-            Ok(Received::Datagram(message.bytes, fds))
+            Verdict::Dropped(Wrong(why)) => {
+                self.report(&why, false)?;
+                return Ok(Next::Go);
+            }
+            Verdict::Fault(Wrong(why)) => why,
+        };
+        self.report(&why, true)?;
+        Ok(Next::Replace(FaultReason::Protocol, why))
+    }
+
+    fn has_answered_init(&mut self) -> Result<Next, Error> {
+        if !self.initialised {
+            self.initialised = true;
+            self.daemon.initialised()?;
         }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
-        Err(Errno::CONNRESET) => Ok(Received::Closed),
-        Err(error) => Err(broken("receive", error)),
+        Ok(Next::Go)
+    }
+
+    /// Tells the daemon what was withheld: the first, and whenever it is twice as many.
+    fn report(&mut self, why: &str, at_once: bool) -> Result<(), Error> {
+        let dropped = self.firewall.counts().dropped;
+        if at_once || dropped >= self.reported.saturating_mul(2).max(1) {
+            self.reported = dropped;
+            self.daemon.withheld(dropped, why.to_owned(), false)?;
+        }
+        Ok(())
+    }
+
+    /// Another worker, of which the application hears nothing.
+    fn replace(&mut self, reason: FaultReason, why: String) -> Result<(), Error> {
+        if !self.firewall.worker_replaced(Instant::now()) {
+            let why = if why.is_empty() { "it has ended" } else { &why };
+            return Err(Error::NotReplaced(why.to_owned()));
+        }
+        let worker = self.daemon.replace(reason, why)?;
+        self.worker = worker.socket;
+        self.initialised = false;
+        Ok(())
     }
 }
 
-/// Whether there was somebody to send to.
-fn send(socket: BorrowedFd<'_>, datagram: &[u8], fds: &[OwnedFd]) -> Result<bool, Error> {
-    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    loop {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(Error::Relay(
-                "a message has too many descriptors".to_owned(),
-            ));
-        }
-        match sendmsg(socket, &[IoSlice::new(datagram)], &mut control, flags) {
-            Ok(_) => return Ok(true),
-            Err(Errno::INTR) => {}
-            Err(Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED | Errno::NOTCONN) => {
-                return Ok(false);
-            }
-            Err(Errno::AGAIN) => {
-                let mut room = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
-                if poll(&mut room, Some(&PATIENCE)) == Ok(0) {
-                    let why = "one end does not read what the other says";
-                    return Err(Error::Relay(why.to_owned()));
-                }
-            }
-            Err(error) => return Err(broken("send", error)),
-        }
-    }
+fn ended() -> Next {
+    Next::Replace(FaultReason::Unspecified, String::new())
 }
 
-fn broken(step: &str, error: Errno) -> Error {
-    Error::Relay(format!("{step}: {error}"))
+/// Whether there was somebody to say it to.
+fn say(to: &OwnedFd, message: &Message<OwnedFd>) -> Result<bool, Error> {
+    let header = header(message);
+    Ok(send(to.as_fd(), &header, &[])? && send(to.as_fd(), &message.bytes, &message.fds)?)
 }

@@ -250,6 +250,8 @@ impl Connection {
             | Body::Stop(client::Stop { session })
             | Body::Close(client::Close { session })
             | Body::Initialised(client::Initialised { session })
+            | Body::ReplaceWorker(client::ReplaceWorker { session, .. })
+            | Body::Withheld(client::Withheld { session, .. })
             | Body::Report(client::Report { session, .. }) => {
                 self.order(session, Order { serial, body });
             }

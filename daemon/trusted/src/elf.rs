@@ -6,9 +6,9 @@
 use std::io::{self, Read, Seek};
 
 use object::elf::{
-    DF_1_PIE, DF_TEXTREL, DT_FLAGS, DT_FLAGS_1, DT_TEXTREL, EM_AARCH64, EM_RISCV, EM_X86_64,
-    ET_DYN, FileHeader64, Machine, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD,
-    ProgramHeader64,
+    DF_1_PIE, DF_TEXTREL, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, DT_STRTAB, DT_TEXTREL, EM_AARCH64,
+    EM_RISCV, EM_X86_64, ET_DYN, FileHeader64, Machine, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK,
+    PT_INTERP, PT_LOAD, ProgramHeader64,
 };
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{LittleEndian, ReadCache, ReadRef};
@@ -23,6 +23,8 @@ const MAX_DYNAMIC: u64 = 64 << 10;
 
 /// Longest path of a dynamic loader, in bytes.
 const MAX_INTERPRETER: u64 = 255;
+/// The same with that of a library, and its end.
+const MAX_NAME: u64 = 256;
 
 const ASKED: &str = "asks for an executable stack";
 const UNSAID: &str = "does not say what stack it needs, so that the loader makes it executable";
@@ -126,6 +128,54 @@ fn named_interpreter<'a>(data: impl ReadRef<'a>) -> Result<String, Unfit> {
         }
         _ => Err(damaged("the name of its dynamic loader is no path")),
     }
+}
+
+/// The libraries that a program for this machine needs, by name. Leaves the position at the beginning.
+///
+/// # Errors
+/// Why it is no such program.
+pub(crate) fn needed<R: Read + Seek>(mut content: R) -> Result<Vec<String>, Unfit> {
+    let result = named_libraries(&ReadCache::new(&mut content));
+    content.rewind()?;
+    result
+}
+
+fn named_libraries<'a>(data: impl ReadRef<'a>) -> Result<Vec<String>, Unfit> {
+    let segments = segments(header(data)?, data)?;
+    let mut of = segments.iter().filter(|s| s.p_type(E) == PT_DYNAMIC);
+    let Some(dynamic) = of.next().filter(|s| s.p_filesz(E) <= MAX_DYNAMIC) else {
+        return Ok(Vec::new());
+    };
+    let entries = dynamic
+        .dynamic(E, data)
+        .map_err(|error| Unfit::Damaged(error.to_string()))?
+        .unwrap_or_default();
+    let of = |tag| entries.iter().filter(move |entry| entry.tag(E) == tag);
+    let Some(strings) = of(DT_STRTAB).next().map(|entry| entry.val(E)) else {
+        return Ok(Vec::new());
+    };
+    let name = |offset: u64| {
+        let bytes = loaded(segments, data, strings.checked_add(offset)?)?;
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        String::from_utf8(bytes.get(..end)?.to_vec()).ok()
+    };
+    let named = of(DT_NEEDED).filter_map(|entry| name(entry.val(E)));
+    Ok(named.collect())
+}
+
+/// What is loaded to this address, as long as a name can be.
+fn loaded<'a>(
+    segments: &[ProgramHeader64<LittleEndian>],
+    data: impl ReadRef<'a>,
+    address: u64,
+) -> Option<&'a [u8]> {
+    let mut loads = segments.iter().filter(|s| s.p_type(E) == PT_LOAD);
+    loads.find_map(|segment| {
+        let within = address.checked_sub(segment.p_vaddr(E))?;
+        let left = segment.p_filesz(E).checked_sub(within)?.min(MAX_NAME);
+        let offset = segment.p_offset(E).checked_add(within)?;
+        data.read_bytes_at(offset, left).ok()
+    })
 }
 
 fn look<'a>(data: impl ReadRef<'a>, size: u64) -> Result<(), Unfit> {

@@ -218,6 +218,20 @@ impl Fault {
         )
     }
 
+    /// The client says why its application cannot have more of this worker.
+    pub(crate) fn withheld(module: &str, reason: FaultReason, why: &str) -> Self {
+        let fault = Self::new(
+            reason,
+            format!("the worker of module {module:?} says what its application must not hear"),
+            why,
+            "report this to the module's author",
+        );
+        Self {
+            witnessed: false,
+            ..fault
+        }
+    }
+
     /// The worker could not be started at all.
     pub(crate) fn launch(module: &str, why: impl std::fmt::Display) -> Self {
         let mut fault = Self::new(

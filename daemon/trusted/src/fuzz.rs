@@ -7,6 +7,7 @@ use crate::{elf, trust_file};
 
 /// The first look at a module's bytes. Whatever they are, the answer has a reason and a way out.
 pub fn module(bytes: &[u8]) {
+    let _ = elf::needed(Cursor::new(bytes));
     if let Err(unfit) = elf::check(Cursor::new(bytes)) {
         assert!(!unfit.to_string().is_empty() && !unfit.remedy().is_empty());
     }

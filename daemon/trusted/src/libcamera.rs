@@ -2,44 +2,48 @@
 //! application asks through `coldshoe-libcamera`, which gets the worker's socket.
 //!
 //! The daemon keeps the gate. It is flipped when the client says that the answer to init() has passed;
-//! a worker that has none to give within the time for loading is ended.
+//! a worker that has none to give within the time for loading is ended. A worker that fails is followed
+//! by another when the client asks for it, which tells it what the last one knew; one that fails too
+//! often puts its algorithm into quarantine.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coldshoe_control::Trouble;
 use coldshoe_control::client::{
-    Body, Done, ErrorCode, LibcameraOpened, ModuleInfo, OpenLibcamera, SessionFault, SessionInfo,
-    SessionState,
+    Body, Done, ErrorCode, FaultReason, LibcameraOpened, ModuleInfo, OpenLibcamera, ReplaceWorker,
+    SessionInfo, SessionState,
 };
 use coldshoe_control::worker::Become;
 use coldshoe_wall::outside::Exit;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::cgroup::{Cgroup, Limits};
 use crate::channel::watch;
-use crate::connection::Reply;
+use crate::connection::{Outbox, Reply};
 use crate::fault::Fault;
 use crate::history::Whose;
-use crate::identity::Identity;
 use crate::launch::{Gated, launch_program};
-use crate::registry::{Module, is_name};
+use crate::registry::{Module, Program, is_name};
 use crate::report::{self, Known};
 use crate::roster::{LastWorker, Newcomer, Place};
 use crate::seats::Seat;
-use crate::session::{Client, Command, Context, Unmet};
+use crate::session::{Client, Command, Context, Order, Unmet};
+use crate::supervision::{Supervision, Verdict};
 use crate::worker::Refusal;
 
 /// Commands that may wait for a session.
 const COMMANDS: usize = 8;
-/// A session has one worker.
-const GENERATION: u32 = 1;
+/// How libcamera's library is called before its series.
+const LIBRARY: &str = "libcamera.so.";
+/// Longest name of a series.
+const MAX_SERIES: usize = 16;
 
-/// Opens a session and serves it until its worker or its client goes.
+/// Opens a session and serves it until its client goes, or its last worker.
 pub(crate) async fn run(
     context: Arc<Context>,
     id: u64,
@@ -56,48 +60,35 @@ pub(crate) async fn run(
         );
         return client.outbox.send(Reply::trouble(client.serial, trouble));
     }
-    let permit = Arc::new(permit);
     let (commanding, commands) = mpsc::channel(COMMANDS);
     let place = enter(&context, id, &request, &client, commanding);
-    let outbox = client.outbox.clone();
-    let opened = tokio::select! {
-        opened = open(&context, id, &request, &permit) => opened,
-        () = outbox.closed() => return,
+    let mut session = Session {
+        id,
+        module: String::new(),
+        camera: camera(&request.ipa),
+        request,
+        owner: client.owner.uid,
+        worker: None,
+        generation: 0,
+        loading: true,
+        not_told: None,
+        deadline: None,
+        pause: Duration::ZERO,
+        supervision: Supervision::new(context.config.patience),
+        permit: Arc::new(permit),
+        place,
+        context,
     };
-    let (opened, socket, session) = match opened {
-        Ok(opened) => opened,
-        Err(trouble) => {
-            tracing::warn!(session = id, "{trouble}");
-            drop((place, permit));
-            return client.outbox.send(Reply::trouble(client.serial, trouble));
-        }
-    };
-    place.update(|info| {
-        info.module = session.module.clone();
-        info.state = SessionState::Running.into();
-        info.generation = GENERATION;
-        info.worker_pid = opened.worker_pid;
-    });
-    if let (Some(module), Some(confinement)) = (&opened.module, &opened.confinement) {
-        place.runs(LastWorker {
-            module: module.clone(),
-            confinement: confinement.clone(),
-        });
-    }
-    let fds = session.gated.child.pidfd().map(|pidfd| vec![socket, pidfd]);
-    match fds {
-        Ok(fds) => client.outbox.send(Reply::new(client.serial, opened, fds)),
-        Err(error) => {
-            let trouble = Fault::launch(&session.module, error).trouble;
-            return client.outbox.send(Reply::trouble(client.serial, trouble));
-        }
+    let serial = client.serial;
+    if !session.launch(&client.outbox, serial).await {
+        return;
     }
     tracing::info!(
         session = id,
         module = session.module,
         "libcamera session opened"
     );
-    session.serve(&context, &mut client, commands).await;
+    session.serve(&mut client, commands).await;
     tracing::info!(session = id, "session closed");
 }
 
@@ -139,96 +130,35 @@ fn camera(ipa: &str) -> String {
     format!("libcamera {ipa}")
 }
 
-/// A session with its worker behind the gate.
+/// A session, whether it has a worker or not.
 struct Session {
     id: u64,
+    request: OpenLibcamera,
+    /// Name of its module; empty before it is found.
     module: String,
     camera: String,
-    gated: Gated,
-    ended: AsyncFd<OwnedFd>,
-    _permit: Arc<Seat>,
+    owner: u32,
+    worker: Option<Running>,
+    /// Of its last worker.
+    generation: u32,
+    /// That has not answered init() yet.
+    loading: bool,
+    /// It has ended by itself, which is a fault unless its application has told it to.
+    not_told: Option<Fault>,
+    /// For what is waited for: an answer to init(), or what the client says of a worker that has ended.
+    deadline: Option<Instant>,
+    /// Before the next worker.
+    pause: Duration,
+    supervision: Supervision,
+    permit: Arc<Seat>,
+    place: Place,
+    context: Arc<Context>,
 }
 
-async fn open(
-    context: &Arc<Context>,
-    id: u64,
-    request: &OpenLibcamera,
-    permit: &Arc<Seat>,
-) -> Result<(LibcameraOpened, OwnedFd, Session), Trouble> {
-    let jailer = &context.libcamera;
-    jailer.admit()?;
-    let (module, program, interpreter) = find(context, request, permit).await?;
-    context.history.admit(&module.name)?;
-    tracing::info!(
-        session = id,
-        path = %module.path.display(),
-        sha256 = %module.digest,
-        trust = %module.trust,
-        worker = %program.path.display(),
-        worker_sha256 = %program.digest,
-        "algorithm of libcamera"
-    );
-    let order = Become {
-        session: id,
-        module_name: module.name.clone(),
-        jail: Some(jailer.jail.clone()),
-        interpreter,
-    };
-    let limits = Limits::new(
-        jailer.memory,
-        jailer.stack,
-        jailer.threads.into(),
-        module.size.saturating_add(program.size),
-        0,
-    );
-    let cgroup = context.cgroups.for_worker(id, GENERATION, &limits);
-    let fds = [module.content.as_fd(), program.content.as_fd()];
-    let name = &module.name;
-    let gated = launch_program(jailer, name, order, &fds, cgroup).await;
-    let gated = gated.map_err(|refusal| match refusal {
-        Refusal::Verb(trouble) => trouble,
-        Refusal::Fault(fault) => fault.trouble,
-    })?;
-    let unable = |error: std::io::Error| Fault::launch(name, error).trouble;
-    let memory = [("module", fds[0]), ("worker", fds[1])];
-    let confinement = report::confinement(&Known {
-        jailer,
-        pid: gated.child.pid(),
-        namespaces: &gated.namespaces,
-        memory: &memory,
-        cgroup: gated.cgroup.as_ref().map_or(&[], Cgroup::limits),
-        no_cgroup: context.cgroups.missing(gated.cgroup.as_ref()),
-        processor: None,
-    });
-    let confinement = confinement.map_err(|why| {
-        Trouble::new(
-            ErrorCode::SandboxUnavailable,
-            format!("the worker of module {name:?} is not confined as it must be"),
-            why,
-            "nothing runs without it; see `coldshoectl check` for what this kernel can do",
-        )
-    })?;
-    let socket = gated.socket.try_clone().map_err(unable)?;
-    let opened = LibcameraOpened {
-        session: id,
-        worker_pid: gated.child.pid().unsigned_abs(),
-        module: Some(ModuleInfo {
-            name: name.clone(),
-            path: module.path.to_string_lossy().into_owned(),
-            profile: jailer.profile.clone(),
-            ..ModuleInfo::default()
-        }),
-        confinement: Some(confinement),
-    };
-    let session = Session {
-        id,
-        module: name.clone(),
-        camera: camera(&request.ipa),
-        ended: gated.child.pidfd().and_then(watch).map_err(unable)?,
-        gated,
-        _permit: Arc::clone(permit),
-    };
-    Ok((opened, socket, session))
+/// A worker behind the gate.
+struct Running {
+    gated: Gated,
+    ended: AsyncFd<OwnedFd>,
 }
 
 /// Reads, hashes and looks at the algorithm and the worker's program; on a thread that may wait for a
@@ -237,7 +167,7 @@ async fn find(
     context: &Arc<Context>,
     request: &OpenLibcamera,
     permit: &Arc<Seat>,
-) -> Result<(Module, Identity, String), Trouble> {
+) -> Result<(Module, Program), Trouble> {
     let limit = context.config.timeouts.find;
     let file = format!("{}_ipa_proxy", request.ipa);
     let (shared, permit) = (Arc::clone(context), Arc::clone(permit));
@@ -246,8 +176,8 @@ async fn find(
         let _permit = permit;
         let (registry, config) = (&shared.registry, &shared.config);
         let module = registry.find_at(Path::new(&path), &config.libcamera_modules)?;
-        let (program, interpreter) = registry.program(&file, &config.libcamera_workers)?;
-        Ok((module, program, interpreter))
+        let program = registry.program(&file, &config.libcamera_workers)?;
+        Ok((module, program))
     });
     let late = |why: String| {
         Trouble::new(
@@ -267,98 +197,330 @@ async fn find(
     }
 }
 
+/// The series of libcamera that a program is of, by the library that it needs.
+fn series(libraries: &[String]) -> String {
+    let named = libraries
+        .iter()
+        .filter_map(|name| name.strip_prefix(LIBRARY));
+    let numbers = |text: &&str| {
+        let mut bytes = text.bytes();
+        text.len() <= MAX_SERIES && bytes.all(|byte| byte == b'.' || byte.is_ascii_digit())
+    };
+    named.into_iter().find(numbers).unwrap_or("").to_owned()
+}
+
 impl Session {
-    async fn serve(
-        mut self,
-        context: &Context,
-        client: &mut Client,
-        mut commands: mpsc::Receiver<Command>,
-    ) {
-        let limit = context.libcamera.timeouts.load;
-        let deadline = Instant::now() + limit;
-        let mut loading = true;
-        let fault = loop {
-            tokio::select! {
-                biased;
-                _ = self.ended.readable() => match self.end(context, loading) {
-                    Some(fault) => break fault,
-                    None => {
-                        let done = Done { session: self.id };
-                        return client.outbox.send(Reply::new(0, done, Vec::new()));
-                    }
-                },
-                order = client.orders.recv() => match order.map(|order| order.body) {
-                    Some(Body::Initialised(_)) => {
-                        self.gated.keeper.flip();
-                        loading = false;
-                    }
-                    _ => return self.close(context).await,
-                },
-                () = client.outbox.closed() => return self.close(context).await,
-                Some(command) = commands.recv() => {
-                    if let Some(fault) = self.heed(command) {
-                        break fault;
-                    }
-                }
-                () = tokio::time::sleep_until(deadline), if loading => {
-                    break Fault::late(&self.module, "in init", limit);
-                }
+    /// Starts a worker, and answers request `serial` with it or with why there is none.
+    async fn launch(&mut self, outbox: &Outbox, serial: u32) -> bool {
+        let opened = tokio::select! {
+            opened = self.open() => opened,
+            () = outbox.closed() => return false,
+        };
+        let (opened, fds) = match opened {
+            Ok(opened) => opened,
+            Err(trouble) => {
+                tracing::warn!(session = self.id, "{trouble}");
+                outbox.send(Reply::trouble(serial, trouble));
+                return false;
             }
         };
-        let whose = Whose {
-            session: self.id,
-            owner: client.owner.uid,
-            camera: &self.camera,
-            module: &self.module,
-            generation: GENERATION,
-            frame: 0,
-        };
-        context.history.fault(whose, &fault);
-        tracing::warn!(session = self.id, "{}", fault.trouble);
-        let Trouble {
-            what, why, remedy, ..
-        } = fault.trouble;
-        let told = SessionFault {
-            session: self.id,
-            module: self.module.clone(),
-            reason: fault.reason.into(),
-            what,
-            why,
-            remedy,
-            ..SessionFault::default()
-        };
-        client.outbox.send(Reply::new(0, told, Vec::new()));
-        self.close(context).await;
+        self.place.update(|info| {
+            info.module = self.module.clone();
+            info.state = SessionState::Running.into();
+            info.generation = self.generation;
+            info.restarts = self.generation.saturating_sub(1);
+            info.worker_pid = opened.worker_pid;
+        });
+        if let (Some(module), Some(confinement)) = (&opened.module, &opened.confinement) {
+            self.place.runs(LastWorker {
+                module: module.clone(),
+                confinement: confinement.clone(),
+            });
+        }
+        outbox.send(Reply::new(serial, opened, fds));
+        true
     }
 
-    /// Why the worker has ended, unless it was told to.
-    fn end(&mut self, context: &Context, loading: bool) -> Option<Fault> {
-        let doing = if loading {
+    async fn open(&mut self) -> Result<(LibcameraOpened, Vec<OwnedFd>), Trouble> {
+        let context = Arc::clone(&self.context);
+        let jailer = &context.libcamera;
+        jailer.admit()?;
+        let (module, program) = find(&context, &self.request, &self.permit).await?;
+        context.history.admit(&module.name)?;
+        self.module.clone_from(&module.name);
+        let Program {
+            identity: program,
+            interpreter,
+            libraries,
+        } = program;
+        tracing::info!(
+            session = self.id,
+            path = %module.path.display(),
+            sha256 = %module.digest,
+            trust = %module.trust,
+            worker = %program.path.display(),
+            worker_sha256 = %program.digest,
+            "algorithm of libcamera"
+        );
+        let order = Become {
+            session: self.id,
+            module_name: module.name.clone(),
+            jail: Some(jailer.jail.clone()),
+            interpreter,
+        };
+        let limits = Limits::new(
+            jailer.memory,
+            jailer.stack,
+            jailer.threads.into(),
+            module.size.saturating_add(program.size),
+            0,
+        );
+        let generation = self.generation.saturating_add(1);
+        let cgroup = context.cgroups.for_worker(self.id, generation, &limits);
+        let fds = [module.content.as_fd(), program.content.as_fd()];
+        let name = &module.name;
+        let gated = launch_program(jailer, name, order, &fds, cgroup).await;
+        let gated = gated.map_err(|refusal| match refusal {
+            Refusal::Verb(trouble) => trouble,
+            Refusal::Fault(fault) => fault.trouble,
+        })?;
+        let unable = |error: std::io::Error| Fault::launch(name, error).trouble;
+        let memory = [("module", fds[0]), ("worker", fds[1])];
+        let confinement = report::confinement(&Known {
+            jailer,
+            pid: gated.child.pid(),
+            namespaces: &gated.namespaces,
+            memory: &memory,
+            cgroup: gated.cgroup.as_ref().map_or(&[], Cgroup::limits),
+            no_cgroup: context.cgroups.missing(gated.cgroup.as_ref()),
+            processor: None,
+        });
+        let confinement = confinement.map_err(|why| {
+            Trouble::new(
+                ErrorCode::SandboxUnavailable,
+                format!("the worker of module {name:?} is not confined as it must be"),
+                why,
+                "nothing runs without it; see `coldshoectl check` for what this kernel can do",
+            )
+        })?;
+        let towards = [gated.socket.try_clone(), gated.child.pidfd()];
+        let towards: std::io::Result<Vec<_>> = towards.into_iter().collect();
+        let opened = LibcameraOpened {
+            session: self.id,
+            worker_pid: gated.child.pid().unsigned_abs(),
+            module: Some(ModuleInfo {
+                name: name.clone(),
+                path: module.path.to_string_lossy().into_owned(),
+                profile: jailer.profile.clone(),
+                ..ModuleInfo::default()
+            }),
+            confinement: Some(confinement),
+            generation,
+            series: series(&libraries),
+        };
+        self.worker = Some(Running {
+            ended: gated.child.pidfd().and_then(watch).map_err(unable)?,
+            gated,
+        });
+        (self.generation, self.loading) = (generation, true);
+        self.deadline = Some(Instant::now() + jailer.timeouts.load);
+        Ok((opened, towards.map_err(unable)?))
+    }
+
+    async fn serve(&mut self, client: &mut Client, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let goes_on = tokio::select! {
+                biased;
+                () = ended(self.worker.as_ref()) => self.worker_ended(client),
+                order = client.orders.recv() => match order {
+                    Some(order) => self.obey(client, order).await,
+                    None => false,
+                },
+                () = client.outbox.closed() => false,
+                Some(command) = commands.recv() => self.heed(client, command),
+                () = until(self.deadline) => self.overdue(client),
+            };
+            if !goes_on {
+                return self.end_worker().await;
+            }
+        }
+    }
+
+    /// Whether the session goes on, like what follows.
+    fn worker_ended(&mut self, client: &Client) -> bool {
+        let Some(mut worker) = self.worker.take() else {
+            return true;
+        };
+        match self.why_ended(&mut worker) {
+            (fault, true) => {
+                let done = Done { session: self.id };
+                client.outbox.send(Reply::new(0, done, Vec::new()));
+                self.not_told = Some(fault);
+                self.deadline = Some(Instant::now() + self.context.libcamera.timeouts.order);
+                true
+            }
+            (fault, false) => self.fail(client, &fault),
+        }
+    }
+
+    /// Why it has ended, and whether it may have been told to.
+    fn why_ended(&self, worker: &mut Running) -> (Fault, bool) {
+        let doing = if self.loading {
             "while loading"
         } else {
             "in a frame"
         };
-        if let Some(broken) = self.gated.keeper.broken() {
-            let profile = &context.libcamera.profile;
-            return Some(Fault::broken(&self.module, &broken, doing, profile));
+        let module = self.module.as_str();
+        if let Some(broken) = worker.gated.keeper.broken() {
+            let profile = &self.context.libcamera.profile;
+            return (Fault::broken(module, &broken, doing, profile), false);
         }
-        Some(match self.gated.child.try_wait() {
-            Ok(Some(Exit::Exited(0))) if !loading => return None,
-            Ok(Some(exit)) => Fault::ended(&self.module, exit, doing),
-            Ok(None) => Fault::protocol(&self.module, "its end was seen, and it is there"),
-            Err(error) => Fault::launch(&self.module, error),
-        })
+        match worker.gated.child.try_wait() {
+            Ok(Some(exit)) => {
+                let well = matches!(exit, Exit::Exited(0)) && !self.loading;
+                (Fault::ended(module, exit, doing), well)
+            }
+            Ok(None) => (Fault::protocol(module, "it has closed its socket"), false),
+            Err(error) => (Fault::launch(module, error), false),
+        }
+    }
+
+    async fn obey(&mut self, client: &Client, order: Order) -> bool {
+        match order.body {
+            Body::Initialised(_) => {
+                if let Some(worker) = &self.worker {
+                    worker.gated.keeper.flip();
+                    (self.loading, self.deadline) = (false, None);
+                }
+                true
+            }
+            Body::ReplaceWorker(asked) => self.replace(client, order.serial, &asked).await,
+            Body::Withheld(withheld) => {
+                if withheld.shallow {
+                    tracing::warn!(
+                        session = self.id,
+                        why = withheld.why,
+                        "messages of libcamera's are looked at no deeper than their framing"
+                    );
+                } else {
+                    tracing::warn!(
+                        session = self.id,
+                        messages = withheld.messages,
+                        why = withheld.why,
+                        "messages of the worker are withheld from the application"
+                    );
+                }
+                self.place.update(|info| {
+                    let statistics = info.statistics.get_or_insert_default();
+                    statistics.rejected = withheld.messages;
+                });
+                true
+            }
+            Body::Close(_) => {
+                self.end_worker().await;
+                let done = Done { session: self.id };
+                let reply = Reply::new(order.serial, done, Vec::new());
+                client.outbox.send(reply);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Another worker, if this one has failed or has to go.
+    async fn replace(&mut self, client: &Client, serial: u32, asked: &ReplaceWorker) -> bool {
+        if asked.reason() == FaultReason::Unspecified {
+            // It is on its way, where its socket is closed.
+            let limit = self.context.libcamera.timeouts.order;
+            let _ = timeout(limit, ended(self.worker.as_ref())).await;
+        }
+        let fault = match (self.worker.take(), self.not_told.take()) {
+            (Some(mut worker), _) => {
+                let fault = match asked.reason() {
+                    FaultReason::Unspecified => self.why_ended(&mut worker).0,
+                    reason => Fault::withheld(&self.module, reason, &asked.why),
+                };
+                self.worker = Some(worker);
+                Some(fault)
+            }
+            (None, fault) => fault,
+        };
+        if let Some(fault) = fault
+            && !self.fail(client, &fault)
+        {
+            client.outbox.send(Reply::trouble(serial, fault.trouble));
+            return false;
+        }
+        self.end_worker().await;
+        let pause = std::mem::take(&mut self.pause);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = client.outbox.closed() => return false,
+        }
+        self.launch(&client.outbox, serial).await
+    }
+
+    /// Notes a fault, and tells the client. It has some time to ask for another worker.
+    fn fail(&mut self, client: &Client, fault: &Fault) -> bool {
+        let whose = Whose {
+            session: self.id,
+            owner: self.owner,
+            camera: &self.camera,
+            module: &self.module,
+            generation: self.generation,
+            frame: 0,
+        };
+        self.context.history.fault(whose, fault);
+        tracing::warn!(session = self.id, "{}", fault.trouble);
+        let verdict = self
+            .supervision
+            .fault(Instant::now().into_std(), rand::random());
+        self.place
+            .update(|info| info.faults = info.faults.saturating_add(1));
+        let quarantined = matches!(verdict, Verdict::Quarantine);
+        if let Verdict::Replace(pause) = verdict {
+            self.pause = pause;
+        } else if fault.witnessed {
+            let why = &fault.trouble.what;
+            self.context
+                .history
+                .quarantined_in_session(&self.module, why);
+        }
+        let mut told = fault.trouble.clone().into_fault(self.id, fault.reason, 0);
+        told.module.clone_from(&self.module);
+        (told.generation, told.quarantined) = (self.generation, quarantined);
+        client.outbox.send(Reply::new(0, told, Vec::new()));
+        self.deadline = Some(Instant::now() + self.context.libcamera.timeouts.order);
+        !quarantined
+    }
+
+    fn overdue(&mut self, client: &Client) -> bool {
+        if self.worker.is_none() {
+            return false;
+        }
+        let limit = self.context.libcamera.timeouts.load;
+        let fault = Fault::late(&self.module, "in init", limit);
+        self.kill();
+        self.worker = None;
+        self.fail(client, &fault)
+    }
+
+    fn kill(&self) {
+        if let Some(worker) = &self.worker {
+            let _ = worker.gated.child.kill();
+        }
     }
 
     /// Kills the worker, and waits until it is gone.
-    async fn close(self, context: &Context) {
-        let _ = self.gated.child.kill();
-        let patience = Instant::now() + context.libcamera.timeouts.order;
-        let _ = timeout_at(patience, self.ended.readable()).await;
+    async fn end_worker(&mut self) {
+        self.kill();
+        let limit = self.context.libcamera.timeouts.order;
+        let _ = timeout(limit, ended(self.worker.as_ref())).await;
+        self.worker = None;
     }
 
-    /// Does what others ask for, as far as a session of libcamera's can. A fault ends it.
-    fn heed(&self, command: Command) -> Option<Fault> {
+    /// Does what others ask for, as far as a session of libcamera's can.
+    fn heed(&mut self, client: &Client, command: Command) -> bool {
         let unmet = || {
             Unmet::Trouble(Trouble::new(
                 ErrorCode::BadState,
@@ -374,12 +536,28 @@ impl Session {
             Command::Hold { answer, .. } => {
                 let _ = answer.send(Err(unmet()));
             }
-            Command::LetGo { .. } => {}
             Command::Evict { module, why } if module == self.module => {
-                return Some(Fault::evicted(&self.module, &why));
+                let fault = Fault::evicted(&self.module, &why);
+                self.fail(client, &fault);
+                return false;
             }
-            Command::Evict { .. } => {}
+            Command::LetGo { .. } | Command::Evict { .. } => {}
         }
-        None
+        true
+    }
+}
+
+/// When this worker has ended; of none, never.
+async fn ended(worker: Option<&Running>) {
+    match worker {
+        Some(worker) => drop(worker.ended.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

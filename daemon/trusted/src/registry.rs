@@ -17,6 +17,16 @@ use crate::trust::{Origin, Sighting, Trust, TrustStore};
 /// Longest module name, in bytes.
 const MAX_NAME: usize = 64;
 
+/// A program that may be run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) identity: Identity,
+    /// The dynamic loader that it names.
+    pub(crate) interpreter: String,
+    /// Names of the libraries that it needs.
+    pub(crate) libraries: Vec<String>,
+}
+
 /// A module that may be loaded.
 #[derive(Debug)]
 pub(crate) struct Module {
@@ -147,13 +157,8 @@ impl Registry {
         }
     }
 
-    /// The program `file` in the first of `dirs` that has one: its bytes, and the dynamic loader that it
-    /// names. Reads all of its file.
-    pub(crate) fn program(
-        &self,
-        file: &str,
-        dirs: &[PathBuf],
-    ) -> Result<(Identity, String), Trouble> {
+    /// The program `file` in the first of `dirs` that has one. Reads all of its file.
+    pub(crate) fn program(&self, file: &str, dirs: &[PathBuf]) -> Result<Program, Trouble> {
         let unfit = |why: &dyn std::fmt::Display, remedy: String| {
             Trouble::new(
                 ErrorCode::ModuleRefused,
@@ -168,8 +173,17 @@ impl Registry {
                 Err(error) => return Err(unfit(&error, error.remedy())),
                 Ok(identity) => identity,
             };
-            return match elf::interpreter(&mut identity.content) {
-                Ok(loader) => Ok((identity, loader)),
+            let content = &mut identity.content;
+            let seen = elf::interpreter(&mut *content).and_then(|interpreter| {
+                let libraries = elf::needed(content)?;
+                Ok((interpreter, libraries))
+            });
+            return match seen {
+                Ok((interpreter, libraries)) => Ok(Program {
+                    identity,
+                    interpreter,
+                    libraries,
+                }),
                 Err(error) => {
                     let why = format!("{}: {error}", identity.path.display());
                     Err(unfit(&why, "install libcamera's package again".to_owned()))

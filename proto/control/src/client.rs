@@ -64,6 +64,8 @@ impl Body {
             | Self::Steer(_)
             | Self::OpenLibcamera(_)
             | Self::Initialised(_)
+            | Self::ReplaceWorker(_)
+            | Self::Withheld(_)
             | Self::Trace(_) => 0,
         }
     }
@@ -93,6 +95,8 @@ impl Body {
             Self::OpenLibcamera(_) => "OpenLibcamera",
             Self::LibcameraOpened(_) => "LibcameraOpened",
             Self::Initialised(_) => "Initialised",
+            Self::ReplaceWorker(_) => "ReplaceWorker",
+            Self::Withheld(_) => "Withheld",
         }
     }
 
@@ -122,6 +126,8 @@ impl Body {
             Self::OpenLibcamera(m) => m.validate(),
             Self::LibcameraOpened(m) => m.validate(),
             Self::Initialised(Initialised { session }) => check::not_zero("session", *session),
+            Self::ReplaceWorker(m) => m.validate(),
+            Self::Withheld(m) => m.validate(),
         }
     }
 }
@@ -178,7 +184,9 @@ into_body!(
     Steer,
     OpenLibcamera,
     LibcameraOpened,
-    Initialised
+    Initialised,
+    ReplaceWorker,
+    Withheld
 );
 
 impl OpenSession {
@@ -209,7 +217,27 @@ impl LibcameraOpened {
         check::not_zero("session", self.session)?;
         check::not_zero("worker_pid", self.worker_pid)?;
         check::present("module", self.module.as_ref())?.validate()?;
-        check::present("confinement", self.confinement.as_ref())?.validate()
+        check::present("confinement", self.confinement.as_ref())?.validate()?;
+        check::not_zero("generation", self.generation)?;
+        check::text("series", &self.series)
+    }
+}
+
+impl ReplaceWorker {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        match self.reason() {
+            FaultReason::Unspecified | FaultReason::Deadline | FaultReason::Protocol => {}
+            _ => return Err(Invalid::new("reason", "not one that a client can give")),
+        }
+        check::text("why", &self.why)
+    }
+}
+
+impl Withheld {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::text("why", &self.why)
     }
 }
 

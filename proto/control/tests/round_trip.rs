@@ -351,6 +351,18 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         steer(),
         (name(), path()).prop_map(|(ipa, module)| client::OpenLibcamera { ipa, module }.into()),
         session().prop_map(|session| client::Initialised { session }.into()),
+        replace_worker(),
+        (session(), any::<u64>(), text(), any::<bool>()).prop_map(
+            |(session, messages, why, shallow)| {
+                client::Withheld {
+                    session,
+                    messages,
+                    why,
+                    shallow,
+                }
+                .into()
+            }
+        ),
     ]
 }
 
@@ -367,6 +379,22 @@ fn controls() -> impl Strategy<Value = client::Controls> {
             }
         }
         controls
+    })
+}
+
+fn replace_worker() -> impl Strategy<Value = client::Body> {
+    let reason = proptest::sample::select(vec![
+        client::FaultReason::Unspecified,
+        client::FaultReason::Deadline,
+        client::FaultReason::Protocol,
+    ]);
+    (session(), reason, text()).prop_map(|(session, reason, why)| {
+        client::ReplaceWorker {
+            session,
+            reason: reason.into(),
+            why,
+        }
+        .into()
     })
 }
 

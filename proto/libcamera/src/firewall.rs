@@ -415,11 +415,7 @@ impl<F> Firewall<F> {
         message.cookie() != 0 || !self.initialised
     }
 
-    fn answer(
-        &mut self,
-        message: Message<F>,
-        now: Instant,
-    ) -> Result<Option<Message<F>>, Refused> {
+    fn answer(&mut self, message: Message<F>, now: Instant) -> Result<Option<Message<F>>, Refused> {
         let (command, cookie) = (message.command(), message.cookie());
         let waits = |pending: &Pending<F>| pending.said.message.cookie() == cookie;
         let Some(index) = self.pending.iter().position(waits) else {
@@ -469,7 +465,9 @@ impl<F> Firewall<F> {
         let call = dialect.call(message.command());
         let Some((call, answer)) = call.and_then(|call| Some((call, call.answer.as_ref()?))) else {
             let command = message.command();
-            return Err(untimely(format!("it answers call {command}, which has no answer")));
+            return Err(untimely(format!(
+                "it answers call {command}, which has no answer"
+            )));
         };
         let malformed = |Wrong(why): Wrong| {
             Refused::Malformed(Wrong::new(format!("its answer to {}(): {why}", call.name)))
@@ -611,7 +609,10 @@ impl<F> Firewall<F> {
             .dialect
             .as_ref()
             .and_then(|dialect| dialect.call(command));
-        let name = call.map_or_else(|| format!("call {command}"), |call| format!("{}()", call.name));
+        let name = call.map_or_else(
+            || format!("call {command}"),
+            |call| format!("{}()", call.name),
+        );
         Some(Wrong::new(format!("{name} is not answered in {answer} ms")))
     }
 

@@ -75,7 +75,11 @@ impl Dialect {
 
     /// How events answer this call, if they do.
     pub(crate) fn answers(&self, command: u32) -> Option<&Answers> {
-        let answers = self.0.events.iter().filter_map(|event| event.answers.as_ref());
+        let answers = self
+            .0
+            .events
+            .iter()
+            .filter_map(|event| event.answers.as_ref());
         answers.into_iter().find(|answers| answers.call == command)
     }
 
@@ -214,11 +218,9 @@ fn read() -> Result<BTreeMap<(&'static str, &'static str), Dialect>, String> {
         for interface in file.interface {
             for series in &interface.series {
                 let known = SERIES.into_iter().find(|known| known == series);
-                let (Some(known), Some(how), Some(defined)) = (
-                    known,
-                    core.series.get(series),
-                    defined.get(series.as_str()),
-                ) else {
+                let (Some(known), Some(how), Some(defined)) =
+                    (known, core.series.get(series), defined.get(series.as_str()))
+                else {
                     return Err(format!("{name}.toml: {series:?} is no series"));
                 };
                 let spoken = Spoken {
@@ -227,7 +229,10 @@ fn read() -> Result<BTreeMap<(&'static str, &'static str), Dialect>, String> {
                     ..speech(&core.structs, &interface)
                         .map_err(|why| format!("{name}.toml: {why}"))?
                 };
-                if all.insert((name, known), Dialect(Arc::new(spoken))).is_some() {
+                if all
+                    .insert((name, known), Dialect(Arc::new(spoken)))
+                    .is_some()
+                {
                     return Err(format!("{name}.toml: {series} is there twice"));
                 }
             }
@@ -403,8 +408,7 @@ mod tests {
     fn what_an_event_answers_has_the_field_that_both_have_in_common() {
         fn has(fields: &[Field], name: &str) -> bool {
             fields.iter().any(|field| {
-                field.name == name
-                    || matches!(&field.kind, Kind::Struct(inner) if has(inner, name))
+                field.name == name || matches!(&field.kind, Kind::Struct(inner) if has(inner, name))
             })
         }
         for (of, dialect) in read().unwrap() {

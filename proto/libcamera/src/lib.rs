@@ -22,10 +22,10 @@ pub use firewall::{Counts, Firewall, Limits, Verdict};
 pub use interface::{Dialect, SERIES};
 pub use message::{Broken, Frames, HEADER, MAX_FDS, MAX_MESSAGE, Message, header};
 
-/// Why a worker's message does not pass.
+/// Why a worker's message does not pass, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Wrong(pub(crate) String);
+pub struct Wrong(pub String);
 
 impl Wrong {
     pub(crate) fn new(why: impl Into<String>) -> Self {

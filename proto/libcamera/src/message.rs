@@ -113,11 +113,7 @@ impl Frames {
     /// # Errors
     ///
     /// What is no header, and what is not as its header says.
-    pub fn datagram<F>(
-        &mut self,
-        bytes: &[u8],
-        fds: Vec<F>,
-    ) -> Result<Option<Message<F>>, Broken> {
+    pub fn datagram<F>(&mut self, bytes: &[u8], fds: Vec<F>) -> Result<Option<Message<F>>, Broken> {
         let Some((announced, announced_fds)) = self.announced.take() else {
             self.announced = Some(announcement(bytes, fds.len())?);
             return Ok(None);
@@ -186,7 +182,12 @@ mod tests {
             (&[0; 3][..], &[0; 8][..], vec![], Broken::Header(3)),
             (&[0; 8], &[0; 8], vec![], Broken::Length(0)),
             (&[255; 8], &[0; 8], vec![], Broken::Length(u32::MAX)),
-            (&[8, 0, 0, 0, 254, 0, 0, 0], &[0; 8], vec![], Broken::Fds(254)),
+            (
+                &[8, 0, 0, 0, 254, 0, 0, 0],
+                &[0; 8],
+                vec![],
+                Broken::Fds(254),
+            ),
             (
                 &header(&eight),
                 &[0; 9],

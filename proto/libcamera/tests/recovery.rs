@@ -85,7 +85,10 @@ fn a_new_workers_handles_mean_what_the_last_ones_meant() {
     // A map that the host does not know gets a handle that it does not know.
     let other = listed(&map(4, V4L2, &[EXPOSURE, 8]), &list(4, V4L2, &[]));
     let heard = passed(between.event(SET_SENSOR, &other));
-    assert_eq!(heard, listed(&map(6, V4L2, &[EXPOSURE, 8]), &list(6, V4L2, &[])));
+    assert_eq!(
+        heard,
+        listed(&map(6, V4L2, &[EXPOSURE, 8]), &list(6, V4L2, &[]))
+    );
 }
 
 #[test]
@@ -135,7 +138,12 @@ fn deadlines_are_shorter_than_the_hosts_patience() {
     assert!(between.firewall.overdue(now).is_none());
     between.later(900);
     let now = between.now;
-    assert!(between.firewall.next_deadline().is_some_and(|due| due <= now));
+    assert!(
+        between
+            .firewall
+            .next_deadline()
+            .is_some_and(|due| due <= now)
+    );
     let why = between.firewall.overdue(now).unwrap().to_string();
     assert!(why.contains("stop()"), "{why}");
     // What answers in time once it is replaced is heard.

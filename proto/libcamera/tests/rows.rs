@@ -16,7 +16,10 @@ fn what_a_good_worker_says_passes_as_it_is() {
         between.says(COMPUTE, &u32s(&[frame]));
         assert_eq!(passed(between.event(SET_ISP, &[])), []);
         between.says(PROCESS, &process(frame));
-        assert_eq!(passed(between.event(METADATA, &metadata(frame))), metadata(frame));
+        assert_eq!(
+            passed(between.event(METADATA, &metadata(frame))),
+            metadata(frame)
+        );
         let controls = sensor_controls(2, frame == 0);
         assert_eq!(passed(between.event(SET_SENSOR, &controls)), controls);
     }
@@ -63,7 +66,11 @@ fn framing_that_does_not_fit_is_a_fault() {
         ([8, 0, 0, 0, 0, 0, 0, 0], vec![0; 8], vec![7]),
         // Shorter than its header says; two headers in a row.
         ([64, 0, 0, 0, 0, 0, 0, 0], vec![0; 8], vec![]),
-        ([64, 0, 0, 0, 0, 0, 0, 0], vec![64, 0, 0, 0, 0, 0, 0, 0], vec![]),
+        (
+            [64, 0, 0, 0, 0, 0, 0, 0],
+            vec![64, 0, 0, 0, 0, 0, 0, 0],
+            vec![],
+        ),
     ] {
         let mut between = Between::streaming();
         let now = between.now;
@@ -256,7 +263,10 @@ fn where_the_host_says_what_is_not_known_only_framing_is_left() {
     let why = between.firewall.strange().unwrap().to_string();
     assert!(why.contains("42"), "{why}");
     assert!(between.firewall.strange().is_none() && !between.firewall.is_deep());
-    assert_eq!(passed(between.worker(&message(42, cookie, b"answer"))), b"answer");
+    assert_eq!(
+        passed(between.worker(&message(42, cookie, b"answer"))),
+        b"answer"
+    );
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use coldshoe_libcamera_wire::{Dialect, Firewall, Limits, Message, Verdict, header};
 
 pub fn u32s(numbers: &[u32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+    numbers
+        .iter()
+        .flat_map(|number| number.to_ne_bytes())
+        .collect()
 }
 
 /// A size in front.
@@ -76,7 +79,12 @@ pub fn map(handle: u32, ids: u32, of: &[u32]) -> Vec<u8> {
 
 /// A list as a parameter, with the map that it needs or none.
 pub fn listed(map: &[u8], list: &[u8]) -> Vec<u8> {
-    [u32s(&[map.len() as u32, list.len() as u32]), map.to_vec(), list.to_vec()].concat()
+    [
+        u32s(&[map.len() as u32, list.len() as u32]),
+        map.to_vec(),
+        list.to_vec(),
+    ]
+    .concat()
 }
 
 /// Calls and events of `soft`.
@@ -202,7 +210,8 @@ impl Between {
     pub fn worker(&mut self, said: &Message<u8>) -> Verdict<u8> {
         let half = self.firewall.worker(&header(said), Vec::new(), self.now);
         assert!(matches!(half, Verdict::Half), "{half:?}");
-        self.firewall.worker(&said.bytes, said.fds.to_vec(), self.now)
+        self.firewall
+            .worker(&said.bytes, said.fds.to_vec(), self.now)
     }
 
     pub fn event(&mut self, command: u32, arguments: &[u8]) -> Verdict<u8> {
