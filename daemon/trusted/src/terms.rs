@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::contracts::{Contracts, ContractsError};
+use crate::trust::Origin;
 use crate::{Config, Fallback, Patience};
 
 /// The terms of a session: from its beginning to its end.
@@ -14,6 +15,10 @@ pub(crate) struct Terms {
     pub(crate) contracts: Contracts,
     /// Where tuning files are, the first match counts.
     pub(crate) tuning_dirs: Vec<PathBuf>,
+    /// Where libcamera's algorithms are, and why they are looked for there.
+    pub(crate) libcamera_modules: Vec<(PathBuf, Origin)>,
+    /// Where libcamera's own worker programs are, the first match counts.
+    pub(crate) libcamera_workers: Vec<PathBuf>,
     /// How much failing is put up with.
     pub(crate) patience: Patience,
     /// Modules that take over where another one is quarantined.
@@ -23,9 +28,17 @@ pub(crate) struct Terms {
 impl Terms {
     /// Reads the contracts.
     pub(crate) fn of(config: &Config) -> Result<Self, ContractsError> {
+        let of = |dirs: &[PathBuf], origin| {
+            let dirs = dirs.to_vec().into_iter();
+            dirs.map(move |dir| (dir, origin))
+        };
         Ok(Self {
             contracts: Contracts::load(&config.contract_dirs)?,
             tuning_dirs: config.tuning_dirs.clone(),
+            libcamera_modules: of(&config.libcamera_module_dirs, Origin::Flag)
+                .chain(of(&config.libcamera_modules, Origin::Installed))
+                .collect(),
+            libcamera_workers: config.libcamera_workers.clone(),
             patience: config.patience,
             fallbacks: config.fallbacks.clone(),
         })
