@@ -12,6 +12,7 @@ mod generate;
 mod hold;
 mod info;
 mod installation;
+mod libcamera;
 mod list;
 mod module;
 mod monitor;
