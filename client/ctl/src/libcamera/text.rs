@@ -108,12 +108,20 @@ pub(crate) fn joined(text: &str, proxies: &str, mut made: Made) -> Result<String
     };
     let (before, after) = text.split_at(place.at);
     let ours = lines.join(ending);
-    Ok(if before.is_empty() || before.ends_with('\n') {
+    let with = if before.is_empty() || before.ends_with('\n') {
         format!("{before}{ours}{ending}{after}")
     } else {
         // The last line has no ending, and ours has none either: that is how it is found again.
         format!("{before}{ending}{ours}")
-    })
+    };
+    // Comments that look like ours may have been there before.
+    match parted(&with)? {
+        Some(parted) if parted.rest == text && said(&with)?.forced => Ok(with),
+        _ => Err(Unclear {
+            line: 1,
+            why: "what coldshoe writes into it could not be taken out again".to_owned(),
+        }),
+    }
 }
 
 fn pad(indent: usize, text: &str) -> String {
