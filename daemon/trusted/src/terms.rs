@@ -28,16 +28,14 @@ pub(crate) struct Terms {
 impl Terms {
     /// Reads the contracts.
     pub(crate) fn of(config: &Config) -> Result<Self, ContractsError> {
-        let of = |dirs: &[PathBuf], origin| {
-            let dirs = dirs.to_vec().into_iter();
-            dirs.map(move |dir| (dir, origin))
-        };
         Ok(Self {
             contracts: Contracts::load(&config.contract_dirs)?,
             tuning_dirs: config.tuning_dirs.clone(),
-            libcamera_modules: of(&config.libcamera_module_dirs, Origin::Flag)
-                .chain(of(&config.libcamera_modules, Origin::Installed))
-                .collect(),
+            libcamera_modules: [
+                from(&config.libcamera_module_dirs, Origin::Flag),
+                from(&config.libcamera_modules, Origin::Installed),
+            ]
+            .concat(),
             libcamera_workers: config.libcamera_workers.clone(),
             patience: config.patience,
             fallbacks: config.fallbacks.clone(),
@@ -53,6 +51,10 @@ impl Terms {
         let fallback = of(Some(camera)).or_else(|| of(None));
         fallback.map(|fallback| fallback.module.as_str())
     }
+}
+
+fn from(dirs: &[PathBuf], origin: Origin) -> Vec<(PathBuf, Origin)> {
+    dirs.iter().map(|dir| (dir.clone(), origin)).collect()
 }
 
 /// What is so at the moment. Who has taken it keeps what it was.
