@@ -248,6 +248,50 @@ fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
 }
 
 #[test]
+fn status_is_well_where_nothing_is_in_the_way() {
+    let (_daemon, runtime) = daemon();
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    for dir in [
+        "proxies",
+        "root/usr/lib",
+        "root/usr/libexec/libcamera",
+        "run",
+    ] {
+        std::fs::create_dir_all(at(dir)).unwrap();
+    }
+    std::os::unix::fs::symlink(runtime, at("run/coldshoe")).unwrap();
+    let program = built("coldshoe-libcamera");
+    std::os::unix::fs::symlink(program, at("proxies/vimc_ipa_proxy")).unwrap();
+    std::fs::write(at("root/usr/libexec/libcamera/vimc_ipa_proxy"), "").unwrap();
+    std::fs::write(at("root/usr/lib/libcamera.so.0.7.1"), "").unwrap();
+    let ctl = |args: &[&str]| {
+        let mut command = Command::new(built("coldshoectl"));
+        command.env_clear().env("HOME", place.path());
+        command.env("XDG_RUNTIME_DIR", at("run"));
+        command
+            .arg("libcamera")
+            .args(args)
+            .arg("--root")
+            .arg(at("root"));
+        let output = command
+            .arg("--proxies")
+            .arg(at("proxies"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = ctl(&["status"]);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("coldshoectl libcamera enable"), "{said}");
+    assert_eq!(ctl(&["enable", "--user"]).0, Some(0));
+    let (code, said) = ctl(&["status"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("algorithms run in coldshoe's jail"), "{said}");
+}
+
+#[test]
 fn without_a_daemon_the_way_out_is_named() {
     let place = Place::new();
     std::fs::create_dir(place.runtime_dir()).unwrap();

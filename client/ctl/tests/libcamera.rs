@@ -270,7 +270,7 @@ fn what_is_not_safe_to_touch_is_not_touched() {
     let state = &machine.status(&[])["files"][0];
     assert_eq!(
         (&state["state"], &state["counts"]),
-        (&"unclear".into(), &true.into())
+        (&"silent".into(), &true.into())
     );
 }
 
@@ -291,6 +291,58 @@ fn rights_that_are_missing_are_said_to_be() {
     assert!(told.contains("--system as root"), "{told}");
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
+}
+
+#[test]
+fn the_users_directory_is_the_one_that_libcamera_looks_in() {
+    let machine = Machine::new();
+    let own = machine.at("own");
+    let set = ("XDG_CONFIG_HOME", own.to_str().unwrap());
+    assert!(machine.ctl(&["enable", "--user"], &[set]).status.success());
+    assert!(own.join("libcamera/configuration.yaml").exists());
+    assert!(!machine.at("home/.config").exists());
+    for dir in ["", "relative"] {
+        let output = machine.ctl(&["enable", "--user"], &[("XDG_CONFIG_HOME", dir)]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("set HOME, or use --system"), "{told}");
+    }
+}
+
+/// What libyaml, which libcamera reads its files with, makes of a text.
+fn understood(text: &str) -> Option<Value> {
+    let program = "import json, sys, yaml\n\
+        print(json.dumps(yaml.load(sys.argv[1], yaml.CSafeLoader)))";
+    let output = Command::new("python3").args(["-c", program, text]).output();
+    let output = output.ok().filter(|output| output.status.success());
+    if output.is_none() {
+        eprintln!("SKIPPED: there is no python3 with yaml and libyaml");
+    }
+    Some(serde_json::from_slice(&output?.stdout).unwrap())
+}
+
+#[test]
+fn what_is_written_means_what_was_there_and_ours() {
+    let with_ipa = format!("{OTHERS}  ipa: # mine\n    config_paths: ['/it''s mine']\n");
+    for text in [
+        "# mine\n",
+        OTHERS,
+        &with_ipa,
+        "---\nversion: 1\nconfiguration:",
+    ] {
+        let machine = Machine::new();
+        let file = machine.write(FILES[0].1, text);
+        machine.done(&["enable", "--user"]);
+        let after = fs::read_to_string(file).unwrap();
+        let (Some(mut before), Some(after)) = (understood(text), understood(&after)) else {
+            return;
+        };
+        before["version"] = 1.into();
+        before["configuration"]["ipa"]["force_isolation"] = true.into();
+        let proxies = vec![Value::from(machine.proxies().to_str().unwrap())];
+        before["configuration"]["ipa"]["proxy_paths"] = proxies.into();
+        assert_eq!(after, before, "{text}");
+    }
 }
 
 #[test]

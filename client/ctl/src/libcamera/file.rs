@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use crate::file::{self, Unread};
 
 /// Most bytes.
-const MAX_FILE: u64 = 1 << 20;
+pub(super) const MAX_FILE: u64 = 1 << 20;
 /// Of files and directories that are made: every program that uses cameras reads them.
 const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// It was changed since it was read.
     #[error("somebody changed it at the same time")]
     Changed,
+    /// Who may rename what is on the way to it could have root write anywhere.
+    #[error("{} belongs to user {owner}", path.display())]
+    Foreign { path: PathBuf, owner: u32 },
     /// The system says no.
     #[error("{}: {source}", path.display())]
     System { path: PathBuf, source: io::Error },
@@ -44,6 +47,7 @@ impl Error {
             Self::Link(_) => "write the lines where they belong yourself; the README has them",
             Self::NoText | Self::Unreadable(_) => "put a configuration of libcamera's in its place",
             Self::Changed => "the same again",
+            Self::Foreign { .. } => "the same as that user",
             Self::System { .. } if self.is_denied() => "--user for you alone, or --system as root",
             Self::System { .. } => "mend that, and the same again",
         }
@@ -123,6 +127,7 @@ impl Text {
     /// Puts `text` in its place, with the owner and the mode that it has.
     pub(crate) fn write(&self, text: &str) -> Result<(), Error> {
         let dir = self.dir();
+        self.check_owner()?;
         let missing = self.missing_dirs();
         make_dirs(dir)
             .and_then(|()| self.replace(text))
@@ -166,6 +171,7 @@ impl Text {
 
     /// Removes it, and `dirs` directories on the way to it as far as nothing else is in them.
     pub(crate) fn remove(&self, dirs: usize) -> Result<(), Error> {
+        self.check_owner()?;
         self.check()?;
         fs::remove_file(&self.path).map_err(|source| Error::System {
             path: self.path.clone(),
@@ -178,6 +184,16 @@ impl Text {
 
     fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Whether its directory, or where that will be, is ours or root's.
+    fn check_owner(&self) -> Result<(), Error> {
+        let there = |path: &Path| Some((path.to_owned(), fs::metadata(path).ok()?.uid()));
+        let ours = [0, rustix::process::geteuid().as_raw()];
+        match self.dir().ancestors().find_map(there) {
+            Some((path, owner)) if !ours.contains(&owner) => Err(Error::Foreign { path, owner }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it is still as it was read.
@@ -296,6 +312,22 @@ mod tests {
         assert!(matches!(some.remove(2), Err(Error::Changed)));
         assert_eq!(fs::read_to_string(&path).unwrap(), "longer");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn root_writes_nothing_where_somebody_else_could_lead_it_elsewhere() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("SKIPPED: only root can be led");
+        }
+        let (dir, path) = place();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        std::os::unix::fs::chown(dir.path().join("a"), Some(12_345), None).unwrap();
+        let error = Text::read(&path).unwrap().write("a").unwrap_err();
+        assert!(
+            error.to_string().ends_with("belongs to user 12345"),
+            "{error}"
+        );
+        assert!(!path.parent().unwrap().exists());
     }
 
     #[test]

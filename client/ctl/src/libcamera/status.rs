@@ -12,11 +12,12 @@ use coldshoed::settings::Sources;
 use comfy_table::Row as Line;
 use serde::Serialize;
 
-use super::file::Text;
+use super::file::MAX_FILE;
 use super::library::{self, Library, names};
 use super::text::{self, Said};
 use super::units::{Dirs, Manager, Restricted};
 use super::{Error, FORCE, PATHS, PROXY, Place, Status, Version, interfaces, own, under};
+use crate::file::{self, Unread};
 use crate::installation;
 use crate::words::{clean, plain, print, width};
 
@@ -130,26 +131,24 @@ impl Status {
 
 impl File {
     fn look(path: PathBuf) -> Self {
-        let (mut why, mut said) = (None, Said::default());
-        let state = match Text::read(&path).map(|text| text.text().map(text::said)) {
-            Ok(None) => State::Absent,
-            Ok(Some(Ok(found))) => {
-                said = found;
-                match (said.ours, said.forced || !said.paths.is_empty()) {
-                    (true, _) => State::Enabled,
-                    (false, true) => State::ByHand,
-                    (false, false) => State::Silent,
-                }
-            }
-            Ok(Some(Err(unclear))) => {
-                why = Some(unclear.to_string());
-                State::Unclear
-            }
-            Err(error) => {
-                why = Some(error.to_string());
-                State::Unclear
-            }
+        // libcamera follows links, too.
+        let said = match file::read(&path, MAX_FILE) {
+            Err(Unread::NotFound(_)) => Ok(None),
+            Err(Unread::Unreadable(why)) => Err(why),
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => text::said(&text).map(Some).map_err(|e| e.to_string()),
+                Err(_) => Err("it is not UTF-8".to_owned()),
+            },
         };
+        let state = match &said {
+            Ok(None) => State::Absent,
+            Ok(Some(said)) if said.ours => State::Enabled,
+            Ok(Some(said)) if said.forced || !said.paths.is_empty() => State::ByHand,
+            Ok(Some(_)) => State::Silent,
+            Err(_) => State::Unclear,
+        };
+        let why = said.as_ref().err().cloned();
+        let said = said.ok().flatten().unwrap_or_default();
         Self {
             path,
             state,
@@ -436,11 +435,16 @@ impl Report {
             }
         }
         let dir = self.seen.proxies.display();
-        let names = self.seen.interfaces.iter().map(|one| match one.worker {
-            Some(_) => one.name.clone(),
-            None => format!("{} (libcamera's worker is not installed)", one.name),
-        });
-        add("Proxies", format!("{dir}: {}", list(names)));
+        let with = |worker: bool| {
+            let all = self.seen.interfaces.iter();
+            let some = all.filter(move |one| one.worker.is_some() == worker);
+            list(some.map(|one| one.name.clone()))
+        };
+        add("Proxies", format!("{dir}: {}", with(true)));
+        add(
+            "Workers",
+            format!("of libcamera's own are missing for {}", with(false)),
+        );
         let modules = self.seen.modules.iter();
         let modules = modules.map(|module| module.display().to_string());
         add("Algorithms", list(modules));
