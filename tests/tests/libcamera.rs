@@ -4,6 +4,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -16,6 +17,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
     SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::Signal;
 
 /// Number of the socket in a worker that libcamera starts.
 const FD: i32 = 7;
@@ -209,6 +211,84 @@ fn what_is_no_algorithm_of_libcamera_is_refused_in_three_lines() {
         assert!(said.contains(module), "{said}");
         assert!(said.contains("why: ") && said.contains("try: "), "{said}");
     }
+}
+
+#[test]
+fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
+    let Some(module) = vimc() else { return };
+    let (place, settings) = (Place::new(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("ipa_vimc.so");
+    std::fs::copy(module, &own).unwrap();
+    let runtime = place.runtime_dir();
+    let command = place.coldshoed_set_by(settings.path());
+    let daemon = Daemon::start_with(place, command);
+    let (well, said) = Application::start(&runtime, &own).ends();
+    assert!(!well && said.contains("--libcamera-module-dir"), "{said}");
+
+    let keys = format!("libcamera_module_dirs = [{:?}]\n", dir.path());
+    std::fs::write(settings.path().join("coldshoed.toml"), &keys).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.log().wait_for("settings were read again");
+    let application = Application::start(&runtime, &own);
+    assert_eq!(application.ask(INIT, 1, &init())[8..12], [0; 4]);
+    application.say(EXIT, 2, &[]);
+    assert!(application.ends().0);
+
+    // A directory that others could write to could hide a worker of the packages.
+    let workers = tempfile::tempdir().unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(workers.path(), open).unwrap();
+    let more = format!("{keys}libcamera_worker_dirs = [{:?}]\n", workers.path());
+    std::fs::write(settings.path().join("coldshoed.toml"), more).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.log().wait_for("libcamera_worker_dirs");
+    let (well, said) = Application::start(&runtime, &own).ends();
+    assert!(!well && said.contains("written by everybody"), "{said}");
+}
+
+#[test]
+fn status_is_well_where_nothing_is_in_the_way() {
+    let (_daemon, runtime) = daemon();
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    for dir in [
+        "proxies",
+        "root/usr/lib",
+        "root/usr/libexec/libcamera",
+        "run",
+    ] {
+        std::fs::create_dir_all(at(dir)).unwrap();
+    }
+    std::os::unix::fs::symlink(runtime, at("run/coldshoe")).unwrap();
+    let program = built("coldshoe-libcamera");
+    std::os::unix::fs::symlink(program, at("proxies/vimc_ipa_proxy")).unwrap();
+    std::fs::write(at("root/usr/libexec/libcamera/vimc_ipa_proxy"), "").unwrap();
+    std::fs::write(at("root/usr/lib/libcamera.so.0.7.1"), "").unwrap();
+    let ctl = |args: &[&str]| {
+        let mut command = Command::new(built("coldshoectl"));
+        command.env_clear().env("HOME", place.path());
+        command.env("XDG_RUNTIME_DIR", at("run"));
+        command
+            .arg("libcamera")
+            .args(args)
+            .arg("--root")
+            .arg(at("root"));
+        let output = command
+            .arg("--proxies")
+            .arg(at("proxies"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = ctl(&["status"]);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("coldshoectl libcamera enable"), "{said}");
+    assert_eq!(ctl(&["enable", "--user"]).0, Some(0));
+    let (code, said) = ctl(&["status"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("algorithms run in coldshoe's jail"), "{said}");
 }
 
 #[test]

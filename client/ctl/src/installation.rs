@@ -24,6 +24,15 @@ pub(crate) enum InstallationError {
     },
 }
 
+/// Where the links are that libcamera finds coldshoe by, `PREFIX/libexec/coldshoe/libcamera` for
+/// `PREFIX/bin/coldshoectl`.
+pub(crate) fn proxies() -> Result<PathBuf, InstallationError> {
+    let program = std::env::current_exe().map_err(InstallationError::NoSelf)?;
+    let dir = program.parent().unwrap_or(Path::new("/"));
+    let prefix = dir.parent().unwrap_or(dir);
+    Ok(prefix.join("libexec/coldshoe/libcamera"))
+}
+
 /// The daemon of the installation that this program belongs to, `PREFIX/libexec/coldshoe/coldshoed`
 /// for `PREFIX/bin/coldshoectl`; else the one beside it, as cargo builds them.
 pub(crate) fn daemon() -> Result<PathBuf, InstallationError> {

@@ -12,6 +12,7 @@ mod generate;
 mod hold;
 mod info;
 mod installation;
+mod libcamera;
 mod list;
 mod module;
 mod monitor;
@@ -68,6 +69,9 @@ enum Verb {
     List(list::List),
     /// Shows all that there is to tell of a session or a module
     Info(info::Options),
+    /// Has libcamera run its algorithms in coldshoe's jail
+    #[command(subcommand)]
+    Libcamera(libcamera::Verb),
     /// Keeps exposure, white balance or focus of a session as they are while a program runs
     Hold(hold::Options),
     /// Sets controls of a session, from its next frame on
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),
         Verb::Hold(options) => hold::run(&options).map_err(|e| failure(&e, e.exit_code())),
+        Verb::Libcamera(verb) => libcamera::run(&verb).map_err(|e| failure(&e, e.exit_code())),
         Verb::Set(options) => set::run(&options)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|e| failure(&e, e.exit_code())),

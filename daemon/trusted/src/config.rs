@@ -84,7 +84,9 @@ pub struct Config {
     pub tuning_dirs: Vec<PathBuf>,
     /// Directories with contracts of parameter formats that are not built in.
     pub contract_dirs: Vec<PathBuf>,
-    /// Directories with algorithms of libcamera's.
+    /// Directories with algorithms of libcamera's that the user named, and thereby trusts.
+    pub libcamera_module_dirs: Vec<PathBuf>,
+    /// Those of libcamera's packages.
     pub libcamera_modules: Vec<PathBuf>,
     /// Directories with libcamera's own worker programs; the first match counts.
     pub libcamera_workers: Vec<PathBuf>,
@@ -143,6 +145,7 @@ impl Config {
             installed_module_dirs: vec![prefix.join("lib/coldshoe/modules"), prefix.join(triplet)],
             tuning_dirs: vec![prefix.join("share/coldshoe/tuning")],
             contract_dirs: installed_contracts(prefix),
+            libcamera_module_dirs: Vec::new(),
             libcamera_modules: libcamera_dirs(&["lib"], &["ipa", ""]),
             libcamera_workers: libcamera_dirs(&["libexec", "lib"], &[""]),
             worker: beside.join("coldshoe-worker"),
@@ -194,6 +197,8 @@ impl Config {
             module_dirs: Some(Said::built_in(Vec::new())),
             tuning_dirs: Some(Said::built_in(Vec::new())),
             contract_dirs: Some(Said::built_in(Vec::new())),
+            libcamera_module_dirs: Some(Said::built_in(Vec::new())),
+            libcamera_worker_dirs: Some(Said::built_in(Vec::new())),
             worker: Some(path(&self.worker)),
             profile: Some(Said::built_in(ProfileName(self.profile.name().into()))),
             reserve_cpus: None,
@@ -232,11 +237,14 @@ impl Config {
         self.tuning_dirs.splice(0..0, dirs(&settings.tuning_dirs));
         self.contract_dirs
             .splice(0..0, dirs(&settings.contract_dirs));
+        self.libcamera_module_dirs = dirs(&settings.libcamera_module_dirs);
+        self.libcamera_workers
+            .splice(0..0, dirs(&settings.libcamera_worker_dirs));
         if let Some(said) = &settings.worker {
             self.worker = said.value.0.clone();
         }
         if let Some(said) = &settings.profile {
-            self.profile = crate::profile(&said.value.0)?;
+            self.profile = crate::profile_file::profile_of_modules(&said.value.0)?;
         }
         if let Some(said) = &settings.reserve_cpus {
             self.reserved_cpus = said.value.clone();

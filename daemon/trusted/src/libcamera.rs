@@ -174,9 +174,9 @@ async fn find(
     let path = request.module.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let (registry, config) = (&shared.registry, &shared.config);
-        let module = registry.find_at(Path::new(&path), &config.libcamera_modules)?;
-        let program = registry.program(&file, &config.libcamera_workers)?;
+        let (registry, terms) = (&shared.registry, shared.terms.get());
+        let module = registry.find_at(Path::new(&path), &terms.libcamera_modules)?;
+        let program = registry.program(&file, &terms.libcamera_workers)?;
         Ok((module, program))
     });
     let late = |why: String| {

@@ -37,6 +37,14 @@ pub(crate) struct Options {
     /// several times
     #[arg(long = "contract-dir", value_name = "DIR")]
     contract_dirs: Vec<PathBuf>,
+    /// Directory with algorithms of libcamera's, ipa_NAME.so each, which are trusted by naming it, beside
+    /// those of libcamera's packages; may be given several times
+    #[arg(long = "libcamera-module-dir", value_name = "DIR")]
+    libcamera_module_dirs: Vec<PathBuf>,
+    /// Directory with libcamera's own worker programs, NAME_ipa_proxy each; goes before those of
+    /// libcamera's packages; may be given several times
+    #[arg(long = "libcamera-worker-dir", value_name = "DIR")]
+    libcamera_worker_dirs: Vec<PathBuf>,
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
@@ -105,6 +113,8 @@ impl Options {
             module_dirs: files(&self.module_dirs),
             tuning_dirs: files(&self.tuning_dirs),
             contract_dirs: files(&self.contract_dirs),
+            libcamera_module_dirs: files(&self.libcamera_module_dirs),
+            libcamera_worker_dirs: files(&self.libcamera_worker_dirs),
             worker: file(&self.worker),
             profile: self.profile.clone().map(ProfileName).map(Said::by_hand),
             reserve_cpus: self.reserve_cpus.clone().map(Said::by_hand),
@@ -167,6 +177,8 @@ mod tests {
             "--module-dir=m",
             "--tuning-dir=t",
             "--contract-dir=c",
+            "--libcamera-module-dir=l",
+            "--libcamera-worker-dir=p",
             "--worker=w",
             "--profile=threaded",
             "--reserve-cpus=1",

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use coldshoe_jail::{Profile, ProfileError};
+use coldshoe_jail::{Profile, ProfileError, Rule};
 use rustix::fs::Uid;
 
 use crate::place::{Place, PlaceError};
@@ -36,6 +36,11 @@ pub enum ProfileFileError {
         /// What to do about it.
         remedy: String,
     },
+    /// It lets another program take the worker's place, which is for libcamera's own workers alone.
+    #[error(
+        "the profile {0:?} is not for modules\n  why: it allows an execve, which no module may make\n  try: single or threaded; libcamera's own workers have the profile libcamera without being told"
+    )]
+    AnotherProgram(String),
     /// What is in the file.
     #[error(
         "the profile {} is broken\n  why: {why}\n  try: mend it; `coldshoectl policy show {}` tells whether it is well", path.display(), path.display()
@@ -69,6 +74,16 @@ pub fn profile(name_or_file: &Path) -> Result<Profile, ProfileFileError> {
     } else {
         Profile::builtin(&text).map_err(ProfileFileError::Name)
     }
+}
+
+/// The same, if modules may have it.
+pub(crate) fn profile_of_modules(name_or_file: &Path) -> Result<Profile, ProfileFileError> {
+    let profile = profile(name_or_file)?;
+    let executes = |rule: &Rule| rule.name == "execve" || rule.name == "execveat";
+    if profile.load().iter().any(executes) {
+        return Err(ProfileFileError::AnotherProgram(profile.name().to_owned()));
+    }
+    Ok(profile)
 }
 
 fn read(path: &Path, own: Uid) -> Result<Profile, ProfileFileError> {
@@ -166,6 +181,21 @@ mod tests {
             let own = text.replacen(&format!("name = \"{name}\""), "name = \"mine\"", 1);
             let (_dir, path) = file(own);
             assert_eq!(profile(&path).unwrap().name(), "mine");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_lets_another_program_in_is_for_no_module() {
+        let own = TEXT.replace("\"single\"", "\"libcamera\"");
+        let (_dir, path) = file(own);
+        for refused in [Path::new("libcamera"), &path] {
+            profile(refused).unwrap();
+            let error = profile_of_modules(refused).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 3, "{error}");
+            assert!(error.contains("allows an execve"), "{error}");
+        }
+        for name in ["single", "threaded", "predictive"] {
+            profile_of_modules(name.as_ref()).unwrap();
         }
     }
 

@@ -128,19 +128,25 @@ impl Registry {
 
     /// The algorithm of libcamera's at `path`, whose directory must be one of `dirs`, if it can load on
     /// this machine and is trusted. Reads all of its file, as [`find`](Self::find) does.
-    pub(crate) fn find_at(&self, path: &Path, dirs: &[PathBuf]) -> Result<Module, Trouble> {
+    pub(crate) fn find_at(
+        &self,
+        path: &Path,
+        dirs: &[(PathBuf, Origin)],
+    ) -> Result<Module, Trouble> {
         let real = |path: &Path| path.canonicalize().ok();
         let beside = path.parent().and_then(real);
-        let own = |dir: &&PathBuf| beside.is_some() && real(dir) == beside;
+        let own = |(dir, _): &&(PathBuf, Origin)| beside.is_some() && real(dir) == beside;
         let file = path.file_name().and_then(|name| name.to_str());
         let name = file.and_then(|file| file.strip_suffix(".so"));
-        let (Some(dir), Some(file), Some(name)) = (dirs.iter().find(own), file, name) else {
-            let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let (Some((dir, origin)), Some(file), Some(name)) = (dirs.iter().find(own), file, name)
+        else {
+            let dirs = dirs.iter().map(|(dir, _)| dir.display().to_string());
+            let dirs: Vec<_> = dirs.collect();
             return Err(Trouble::new(
                 ErrorCode::NoSuchModule,
                 format!("{} is no algorithm of libcamera's", path.display()),
                 format!("algorithms are files NAME.so of {}", dirs.join(", ")),
-                "install it there, as root",
+                "install it there, as root; or name its directory with --libcamera-module-dir",
             ));
         };
         if !is_name(name) {
@@ -153,7 +159,7 @@ impl Registry {
         }
         match self.read(dir, file) {
             Err(error) => Err(refused(name, &error, error.remedy())),
-            Ok(identity) => self.judge(name, Origin::Installed, identity),
+            Ok(identity) => self.judge(name, *origin, identity),
         }
     }
 
@@ -192,7 +198,10 @@ impl Registry {
         }
         let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
         let why = format!("there is no {file} in {}", dirs.join(", "));
-        let remedy = "install the package that has it: libcamera-ipa on Debian".to_owned();
+        let remedy =
+            "install the package that has it: libcamera-ipa on Debian; or name its directory with \
+            --libcamera-worker-dir"
+                .to_owned();
         Err(unfit(&why, remedy))
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::contracts::{Contracts, ContractsError};
+use crate::trust::Origin;
 use crate::{Config, Fallback, Patience};
 
 /// The terms of a session: from its beginning to its end.
@@ -14,6 +15,10 @@ pub(crate) struct Terms {
     pub(crate) contracts: Contracts,
     /// Where tuning files are, the first match counts.
     pub(crate) tuning_dirs: Vec<PathBuf>,
+    /// Where libcamera's algorithms are, and why they are looked for there.
+    pub(crate) libcamera_modules: Vec<(PathBuf, Origin)>,
+    /// Where libcamera's own worker programs are, the first match counts.
+    pub(crate) libcamera_workers: Vec<PathBuf>,
     /// How much failing is put up with.
     pub(crate) patience: Patience,
     /// Modules that take over where another one is quarantined.
@@ -26,6 +31,12 @@ impl Terms {
         Ok(Self {
             contracts: Contracts::load(&config.contract_dirs)?,
             tuning_dirs: config.tuning_dirs.clone(),
+            libcamera_modules: [
+                from(&config.libcamera_module_dirs, Origin::Flag),
+                from(&config.libcamera_modules, Origin::Installed),
+            ]
+            .concat(),
+            libcamera_workers: config.libcamera_workers.clone(),
             patience: config.patience,
             fallbacks: config.fallbacks.clone(),
         })
@@ -40,6 +51,10 @@ impl Terms {
         let fallback = of(Some(camera)).or_else(|| of(None));
         fallback.map(|fallback| fallback.module.as_str())
     }
+}
+
+fn from(dirs: &[PathBuf], origin: Origin) -> Vec<(PathBuf, Origin)> {
+    dirs.iter().map(|dir| (dir.clone(), origin)).collect()
 }
 
 /// What is so at the moment. Who has taken it keeps what it was.

@@ -161,6 +161,20 @@ fn settings_that_are_not_understood_start_no_daemon() {
 }
 
 #[test]
+fn the_profile_of_libcameras_workers_is_for_no_module() {
+    let (settings, place) = (Settings::new(), Place::new());
+    settings.write("coldshoed.toml", "profile = \"libcamera\"\n");
+    let output = place.coldshoed_set_by(settings.0.path()).output();
+    let output = output.expect("coldshoed");
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).expect("text");
+    let text = text.trim_end().strip_prefix("Error: ").unwrap_or(&text);
+    three_lines(&text, ["libcamera", "execve", "without being told"]);
+    let validated = failed(settings.ctl(&["validate"]), 1);
+    assert_eq!(validated, text);
+}
+
+#[test]
 fn the_command_line_shows_what_counts_and_where_it_comes_from() {
     let settings = Settings::new();
     settings.write("coldshoed.toml", "max_faults = 3\nmax_clients = 5\n");
@@ -187,7 +201,7 @@ fn the_command_line_shows_what_counts_and_where_it_comes_from() {
     assert_eq!(row("reserve_cpus").0, None);
     let table = said(settings.ctl(&["show"]));
     assert!(
-        table.contains("max_clients") && table.contains("10.toml"),
+        table.contains("max_clients") && table.contains("coldshoed.toml.d/10."),
         "{table}"
     );
     assert!(said(settings.ctl(&["validate"])).contains("2 keys are set"));

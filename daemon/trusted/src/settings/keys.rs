@@ -163,6 +163,12 @@ keys! {
     tuning_dirs: Vec<FilePath>, "--tuning-dir", Reload;
     /// Directories with contracts of parameter formats that are not built in, FORMAT.toml each.
     contract_dirs: Vec<FilePath>, "--contract-dir", Reload;
+    /// Directories with algorithms of libcamera's, ipa_NAME.so each, which are trusted by naming them,
+    /// beside those of libcamera's packages.
+    libcamera_module_dirs: Vec<FilePath>, "--libcamera-module-dir", Reload;
+    /// Directories with libcamera's own worker programs, NAME_ipa_proxy each; the first match counts, and
+    /// those of libcamera's packages come last.
+    libcamera_worker_dirs: Vec<FilePath>, "--libcamera-worker-dir", Reload;
     /// The worker program.
     worker: FilePath, "--worker", Restart;
     /// What modules may do: single, threaded, predictive, or the path of a file with a profile of your
