@@ -90,6 +90,8 @@ pub struct Config {
     pub libcamera_modules: Vec<PathBuf>,
     /// Directories with libcamera's own worker programs; the first match counts.
     pub libcamera_workers: Vec<PathBuf>,
+    /// The series that they are of where they do not tell.
+    pub libcamera_series: Option<String>,
     /// The worker program.
     pub worker: PathBuf,
     /// What workers may do.
@@ -147,6 +149,7 @@ impl Config {
             contract_dirs: installed_contracts(prefix),
             libcamera_module_dirs: Vec::new(),
             libcamera_modules: libcamera_dirs(&["lib"], &["ipa", ""]),
+            libcamera_series: None,
             libcamera_workers: libcamera_dirs(&["libexec", "lib"], &[""]),
             worker: beside.join("coldshoe-worker"),
             profile: Profile::builtin("single").map_err(std::io::Error::other)?,
@@ -199,6 +202,7 @@ impl Config {
             contract_dirs: Some(Said::built_in(Vec::new())),
             libcamera_module_dirs: Some(Said::built_in(Vec::new())),
             libcamera_worker_dirs: Some(Said::built_in(Vec::new())),
+            libcamera_series: None,
             worker: Some(path(&self.worker)),
             profile: Some(Said::built_in(ProfileName(self.profile.name().into()))),
             reserve_cpus: None,
@@ -269,6 +273,9 @@ impl Config {
         }
         if let Some(said) = &settings.max_clients {
             self.max_clients = said.value.get() as usize;
+        }
+        if let Some(said) = &settings.libcamera_series {
+            self.libcamera_series = Some(said.value.0.clone());
         }
         if let Some(said) = &settings.bus {
             self.bus = Some(said.value);

@@ -74,7 +74,7 @@ pub(crate) async fn run(
         not_told: None,
         deadline: None,
         pause: Duration::ZERO,
-        supervision: Supervision::new(context.config.patience),
+        supervision: Supervision::new(context.terms.get().patience),
         permit: Arc::new(permit),
         place,
         context,
@@ -198,15 +198,17 @@ async fn find(
 }
 
 /// The series of libcamera that a program is of, by the library that it needs.
-fn series(libraries: &[String]) -> String {
-    let named = libraries
-        .iter()
-        .filter_map(|name| name.strip_prefix(LIBRARY));
-    let numbers = |text: &&str| {
-        let mut bytes = text.bytes();
-        text.len() <= MAX_SERIES && bytes.all(|byte| byte == b'.' || byte.is_ascii_digit())
-    };
-    named.into_iter().find(numbers).unwrap_or("").to_owned()
+fn series(libraries: &[String]) -> Option<&str> {
+    let named = libraries.iter();
+    let mut named = named.filter_map(|name| name.strip_prefix(LIBRARY));
+    named.find(|series| is_series(series))
+}
+
+/// Whether it can be the name of a series of libcamera.
+pub(crate) fn is_series(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    (1..=MAX_SERIES).contains(&text.len())
+        && bytes.all(|byte| byte == b'.' || byte.is_ascii_digit())
 }
 
 impl Session {
@@ -262,6 +264,8 @@ impl Session {
             worker_sha256 = %program.digest,
             "algorithm of libcamera"
         );
+        let series = series(&libraries).map(str::to_owned);
+        let series = series.or_else(|| context.terms.get().libcamera_series.clone());
         let order = Become {
             session: self.id,
             module_name: module.name.clone(),
@@ -316,7 +320,7 @@ impl Session {
             }),
             confinement: Some(confinement),
             generation,
-            series: series(&libraries),
+            series: series.unwrap_or_default(),
         };
         self.worker = Some(Running {
             ended: gated.child.pidfd().and_then(watch).map_err(unable)?,
@@ -429,7 +433,7 @@ impl Session {
 
     /// Another worker, if this one has failed or has to go.
     async fn replace(&mut self, client: &Client, serial: u32, asked: &ReplaceWorker) -> bool {
-        if asked.reason() == FaultReason::Unspecified {
+        if asked.reason() == FaultReason::Unspecified && self.worker.is_some() {
             // It is on its way, where its socket is closed.
             let limit = self.context.libcamera.timeouts.order;
             let _ = timeout(limit, ended(self.worker.as_ref())).await;
@@ -514,9 +518,10 @@ impl Session {
     /// Kills the worker, and waits until it is gone.
     async fn end_worker(&mut self) {
         self.kill();
-        let limit = self.context.libcamera.timeouts.order;
-        let _ = timeout(limit, ended(self.worker.as_ref())).await;
-        self.worker = None;
+        if let Some(worker) = self.worker.take() {
+            let limit = self.context.libcamera.timeouts.order;
+            let _ = timeout(limit, worker.ended.readable()).await;
+        }
     }
 
     /// Does what others ask for, as far as a session of libcamera's can.

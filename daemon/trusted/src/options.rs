@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use coldshoed::settings::{Filter, ProfileName, Said, Settings, Sources, Within};
+use coldshoed::settings::{Filter, ProfileName, Said, SeriesName, Settings, Sources, Within};
 use coldshoed::{Config, CpuList, Fallback, WhichBus};
 
 /// Runs camera algorithms in isolated processes.
@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// libcamera's packages; may be given several times
     #[arg(long = "libcamera-worker-dir", value_name = "DIR")]
     libcamera_worker_dirs: Vec<PathBuf>,
+    /// Series of libcamera, such as 0.7, that its workers are of where their programs do not tell
+    #[arg(long, value_name = "SERIES")]
+    libcamera_series: Option<SeriesName>,
     /// The worker program [default: coldshoe-worker beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
@@ -115,6 +118,7 @@ impl Options {
             contract_dirs: files(&self.contract_dirs),
             libcamera_module_dirs: files(&self.libcamera_module_dirs),
             libcamera_worker_dirs: files(&self.libcamera_worker_dirs),
+            libcamera_series: self.libcamera_series.clone().map(Said::by_hand),
             worker: file(&self.worker),
             profile: self.profile.clone().map(ProfileName).map(Said::by_hand),
             reserve_cpus: self.reserve_cpus.clone().map(Said::by_hand),
@@ -179,6 +183,7 @@ mod tests {
             "--contract-dir=c",
             "--libcamera-module-dir=l",
             "--libcamera-worker-dir=p",
+            "--libcamera-series=0.7",
             "--worker=w",
             "--profile=threaded",
             "--reserve-cpus=1",

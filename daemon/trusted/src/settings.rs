@@ -9,4 +9,4 @@ mod values;
 
 pub use files::{SettingsError, Sources};
 pub use keys::{Entry, Key, Origin, Said, Settings, When};
-pub use values::{FilePath, Filter, ProfileName, Within};
+pub use values::{FilePath, Filter, ProfileName, SeriesName, Within};

@@ -19,6 +19,8 @@ pub(crate) struct Terms {
     pub(crate) libcamera_modules: Vec<(PathBuf, Origin)>,
     /// Where libcamera's own worker programs are, the first match counts.
     pub(crate) libcamera_workers: Vec<PathBuf>,
+    /// The series that they are of where they do not tell.
+    pub(crate) libcamera_series: Option<String>,
     /// How much failing is put up with.
     pub(crate) patience: Patience,
     /// Modules that take over where another one is quarantined.
@@ -37,6 +39,7 @@ impl Terms {
             ]
             .concat(),
             libcamera_workers: config.libcamera_workers.clone(),
+            libcamera_series: config.libcamera_series.clone(),
             patience: config.patience,
             fallbacks: config.fallbacks.clone(),
         })

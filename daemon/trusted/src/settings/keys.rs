@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{FilePath, Filter, ProfileName, Within};
+use super::{FilePath, Filter, ProfileName, SeriesName, Within};
 use crate::{CpuList, Fallback, WhichBus};
 
 /// When another value counts.
@@ -169,6 +169,9 @@ keys! {
     /// Directories with libcamera's own worker programs, NAME_ipa_proxy each; the first match counts, and
     /// those of libcamera's packages come last.
     libcamera_worker_dirs: Vec<FilePath>, "--libcamera-worker-dir", Reload;
+    /// The series of libcamera, as "0.7", that its workers are of where their programs do not tell by the
+    /// name of a library that they need.
+    libcamera_series: SeriesName, "--libcamera-series", Reload;
     /// The worker program.
     worker: FilePath, "--worker", Restart;
     /// What modules may do: single, threaded, predictive, or the path of a file with a profile of your

@@ -45,6 +45,30 @@ impl TryFrom<String> for ProfileName {
     }
 }
 
+/// A series of libcamera: numbers and dots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SeriesName(pub String);
+
+impl TryFrom<String> for SeriesName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match crate::libcamera::is_series(&text) {
+            true => Ok(Self(text)),
+            false => Err(format!("{text:?} is no series of libcamera, such as 0.7")),
+        }
+    }
+}
+
+impl FromStr for SeriesName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::try_from(text.to_owned())
+    }
+}
+
 /// What to log, in the words of `tracing`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]

@@ -102,7 +102,12 @@ pub const METADATA: u32 = 3;
 pub const EXPOSURE: u32 = 0x0098_0911;
 
 pub fn init() -> Vec<u8> {
-    let settings = [sized(b"/etc/soft.yaml"), sized(b"imx219")].concat();
+    init_of("/etc/soft.yaml")
+}
+
+/// With this configuration file.
+pub fn init_of(file: &str) -> Vec<u8> {
+    let settings = [sized(file.as_bytes()), sized(b"imx219")].concat();
     let sensor = [
         sized(b"imx219"),
         u32s(&[10, 0]),

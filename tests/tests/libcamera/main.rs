@@ -2,34 +2,27 @@
 //! Where it is not installed the tests say so.
 #![forbid(unsafe_code)]
 
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::OwnedFd;
+mod application;
+mod hostile;
+mod naive;
+#[path = "../../../proto/libcamera/tests/speech/mod.rs"]
+mod speech;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use coldshoe::{ErrorCode, Trouble};
 use coldshoe_control::client::OpenLibcamera;
 use coldshoe_tests::{Daemon, Place, Raw, built, children, three_lines};
-use command_fds::{CommandFdExt, FdMapping};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
-    SocketType, recvmsg, sendmsg, socketpair,
-};
 use rustix::process::Signal;
 
-/// Number of the socket in a worker that libcamera starts.
-const FD: i32 = 7;
+use application::Application;
+
 const INIT: u32 = 1;
 const START: u32 = 3;
 const STOP: u32 = 4;
 const EXIT: u32 = 0;
-/// Long enough for any machine: nothing is measured by it.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 30,
-    tv_nsec: 0,
-};
 
 /// A daemon, and where its socket is.
 fn daemon() -> (Daemon, PathBuf) {
@@ -47,96 +40,6 @@ fn vimc() -> Option<PathBuf> {
         eprintln!("SKIPPED: libcamera's vimc is not installed (Debian: libcamera-ipa)");
     }
     found
-}
-
-/// libcamera's side of a worker.
-struct Application {
-    socket: OwnedFd,
-    shim: Child,
-    place: tempfile::TempDir,
-}
-
-impl Application {
-    /// Starts `coldshoe-libcamera` as libcamera starts its workers.
-    fn start(runtime: &Path, module: &Path) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        // Where a session's programs look for a user's own daemon.
-        std::os::unix::fs::symlink(runtime, place.path().join("coldshoe")).unwrap();
-        let program = place.path().join("vimc_ipa_proxy");
-        std::os::unix::fs::symlink(built("coldshoe-libcamera"), &program).unwrap();
-        let flags = SocketFlags::CLOEXEC;
-        let (socket, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).unwrap();
-        let mut command = Command::new(program);
-        command
-            .arg(module)
-            .arg(FD.to_string())
-            .env_clear()
-            .env("XDG_RUNTIME_DIR", place.path())
-            .stderr(Stdio::piped())
-            .fd_mappings(vec![FdMapping {
-                parent_fd: theirs,
-                child_fd: FD,
-            }])
-            .unwrap();
-        Self {
-            socket,
-            shim: command.spawn().unwrap(),
-            place,
-        }
-    }
-
-    fn datagram(&self, bytes: &[u8]) {
-        let mut none = SendAncillaryBuffer::default();
-        let flags = SendFlags::NOSIGNAL;
-        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut none, flags).unwrap();
-    }
-
-    fn say(&self, cmd: u32, cookie: u32, arguments: &[u8]) {
-        let payload = [&cmd.to_ne_bytes()[..], &cookie.to_ne_bytes(), arguments].concat();
-        let length = u32::try_from(payload.len()).unwrap();
-        self.datagram(&[&length.to_ne_bytes()[..], &[0; 4]].concat());
-        self.datagram(&payload);
-    }
-
-    fn hear(&self) -> Vec<u8> {
-        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
-        assert_eq!(poll(&mut ready, Some(&PATIENCE)), Ok(1), "no answer");
-        let mut bytes = vec![0; 1 << 16];
-        let mut none = RecvAncillaryBuffer::default();
-        let mut into = [IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::empty();
-        let length = recvmsg(&self.socket, &mut into, &mut none, flags)
-            .unwrap()
-            .bytes;
-        bytes.truncate(length);
-        bytes
-    }
-
-    /// The payload of the answer to one call.
-    fn ask(&self, cmd: u32, cookie: u32, arguments: &[u8]) -> Vec<u8> {
-        self.say(cmd, cookie, arguments);
-        let header = self.hear();
-        let payload = self.hear();
-        let length = u32::from_ne_bytes(header[..4].try_into().unwrap());
-        assert_eq!(length as usize, payload.len());
-        let number = |at: usize| u32::from_ne_bytes(payload[at..at + 4].try_into().unwrap());
-        assert_eq!((number(0), number(4)), (cmd, cookie));
-        payload
-    }
-
-    /// What the shim says when it ends, and whether it ends well.
-    fn ends(self) -> (bool, String) {
-        let Self {
-            shim,
-            place,
-            socket,
-        } = self;
-        let output = shim.wait_with_output().unwrap();
-        drop((place, socket));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.success(), said)
-    }
 }
 
 /// init() of vimc: settings of two strings, an operation, flags.
@@ -162,7 +65,7 @@ fn init() -> Vec<u8> {
 fn an_unmodified_worker_serves_its_application_from_the_jail() {
     let Some(module) = vimc() else { return };
     let (_daemon, runtime) = daemon();
-    let application = Application::start(&runtime, &module);
+    let application = Application::start(&runtime, "vimc", &module);
     let answer = application.ask(INIT, 1, &init());
     assert_eq!(answer[8..12], [0; 4], "init() failed");
     for round in 0..3 {
@@ -178,7 +81,7 @@ fn an_unmodified_worker_serves_its_application_from_the_jail() {
 fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
     let Some(module) = vimc() else { return };
     let (daemon, runtime) = daemon();
-    let application = Application::start(&runtime, &module);
+    let application = Application::start(&runtime, "vimc", &module);
     application.ask(INIT, 1, &init());
     let output = Command::new(built("coldshoectl"))
         .args(["list", "sessions", "--socket"])
@@ -206,7 +109,7 @@ fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
 fn what_is_no_algorithm_of_libcamera_is_refused_in_three_lines() {
     let (_daemon, runtime) = daemon();
     for module in ["/etc/passwd", "/nonexistent/ipa_vimc.so"] {
-        let (well, said) = Application::start(&runtime, Path::new(module)).ends();
+        let (well, said) = Application::start(&runtime, "vimc", Path::new(module)).ends();
         assert!(!well);
         assert!(said.contains(module), "{said}");
         assert!(said.contains("why: ") && said.contains("try: "), "{said}");
@@ -223,14 +126,14 @@ fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
     let runtime = place.runtime_dir();
     let command = place.coldshoed_set_by(settings.path());
     let daemon = Daemon::start_with(place, command);
-    let (well, said) = Application::start(&runtime, &own).ends();
+    let (well, said) = Application::start(&runtime, "vimc", &own).ends();
     assert!(!well && said.contains("--libcamera-module-dir"), "{said}");
 
     let keys = format!("libcamera_module_dirs = [{:?}]\n", dir.path());
     std::fs::write(settings.path().join("coldshoed.toml"), &keys).unwrap();
     daemon.signal(Signal::HUP);
     daemon.log().wait_for("settings were read again");
-    let application = Application::start(&runtime, &own);
+    let application = Application::start(&runtime, "vimc", &own);
     assert_eq!(application.ask(INIT, 1, &init())[8..12], [0; 4]);
     application.say(EXIT, 2, &[]);
     assert!(application.ends().0);
@@ -243,7 +146,7 @@ fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
     std::fs::write(settings.path().join("coldshoed.toml"), more).unwrap();
     daemon.signal(Signal::HUP);
     daemon.log().wait_for("libcamera_worker_dirs");
-    let (well, said) = Application::start(&runtime, &own).ends();
+    let (well, said) = Application::start(&runtime, "vimc", &own).ends();
     assert!(!well && said.contains("written by everybody"), "{said}");
 }
 
@@ -296,7 +199,7 @@ fn without_a_daemon_the_way_out_is_named() {
     let place = Place::new();
     std::fs::create_dir(place.runtime_dir()).unwrap();
     std::fs::write(place.socket(), "").unwrap();
-    let (well, said) = Application::start(&place.runtime_dir(), Path::new("/x.so")).ends();
+    let (well, said) = Application::start(&place.runtime_dir(), "vimc", Path::new("/x.so")).ends();
     assert!(!well);
     assert!(
         said.contains("no coldshoed at") && said.contains("Flatpak"),
@@ -308,7 +211,7 @@ fn without_a_daemon_the_way_out_is_named() {
 fn two_cameras_at_once_have_a_worker_each() {
     let Some(module) = vimc() else { return };
     let (_daemon, runtime) = daemon();
-    let both = [(); 2].map(|()| Application::start(&runtime, &module));
+    let both = [(); 2].map(|()| Application::start(&runtime, "vimc", &module));
     for application in &both {
         application.ask(INIT, 1, &init());
     }

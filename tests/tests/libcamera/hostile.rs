@@ -1,0 +1,119 @@
+//! What a broken or hostile worker does to an application: without coldshoe it breaks, with coldshoe it
+//! films on.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use coldshoe_tests::{Daemon, Place};
+
+use crate::application::{Application, with_socket};
+use crate::naive::{Broken, Host};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/libcamera_worker.c");
+const FRAMES: u32 = 8;
+
+/// What the worker does, and what becomes of an application without coldshoe.
+const ROWS: [(&str, Broken); 17] = [
+    ("crash", Broken::Stuck),
+    ("hang", Broken::Stuck),
+    ("exit", Broken::Stuck),
+    ("late", Broken::AnswerAsEvent),
+    ("cookie", Broken::WrongAnswer),
+    ("descriptors", Broken::Closes),
+    ("short", Broken::Padded),
+    ("headers", Broken::Padded),
+    ("huge", Broken::Allocates),
+    ("v4l2", Broken::Aborts),
+    ("identifier", Broken::Throws),
+    ("type", Broken::ReadsOutside),
+    ("flood", Broken::Flooded),
+    ("maps", Broken::Grows),
+    ("sizes", Broken::ReadsOutside),
+    ("frame", Broken::Aborts),
+    // It does nothing of the kind.
+    ("none", Broken::Stuck),
+];
+
+/// A worker that is none of libcamera's, and an algorithm that it does not read.
+struct Hostile {
+    dir: PathBuf,
+}
+
+impl Hostile {
+    fn new(place: &Place) -> Self {
+        let dir = place.modules();
+        let compile = |arguments: &[&str], out: &str| {
+            let mut command = Command::new("cc");
+            command
+                .current_dir(&dir)
+                .args(["-O1", "-o", out])
+                .args(arguments);
+            assert!(command.status().unwrap().success(), "{command:?}");
+        };
+        compile(&[SOURCE], "soft_ipa_proxy");
+        std::fs::copy(place.module_file("good"), dir.join("ipa_hostile.so")).unwrap();
+        Self { dir }
+    }
+
+    fn module(&self) -> PathBuf {
+        self.dir.join("ipa_hostile.so")
+    }
+
+    /// As libcamera starts its own.
+    fn plain(&self) -> (OwnedFd, Child) {
+        let mut command = Command::new(self.dir.join("soft_ipa_proxy"));
+        command.arg(self.module()).stdin(Stdio::null());
+        with_socket(command)
+    }
+}
+
+fn daemon() -> (Daemon, Hostile, PathBuf) {
+    let place = Place::new();
+    let hostile = Hostile::new(&place);
+    let mut command = place.coldshoed();
+    for option in ["--libcamera-module-dir", "--libcamera-worker-dir"] {
+        command.arg(option).arg(&hostile.dir);
+    }
+    command.args(["--libcamera-series", "0.7"]);
+    let runtime = place.runtime_dir();
+    (Daemon::start_with(place, command), hostile, runtime)
+}
+
+fn plain(hostile: &Hostile, row: &str) -> Result<(), Broken> {
+    let (socket, mut worker) = hostile.plain();
+    let result = Host::new(socket).film(row, FRAMES, row == "late");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    result
+}
+
+fn jailed(runtime: &Path, hostile: &Hostile, row: &str) -> (Result<(), Broken>, bool, String) {
+    let application = Application::start(runtime, "soft", &hostile.module());
+    let mut host = Host::new(application.socket.try_clone().unwrap());
+    let result = host.film(row, FRAMES, false);
+    host.exit();
+    let (well, said) = application.ends();
+    (result, well, said)
+}
+
+#[test]
+fn every_row_breaks_an_application_and_none_does_behind_coldshoe() {
+    let (daemon, hostile, runtime) = daemon();
+    let mut held = 0;
+    for (row, broken) in ROWS {
+        let without = plain(&hostile, row);
+        let expected = if row == "none" { Ok(()) } else { Err(broken) };
+        assert_eq!(without, expected, "{row}, without coldshoe");
+        let (with, well, said) = jailed(&runtime, &hostile, row);
+        assert_eq!(
+            with,
+            Ok(()),
+            "{row}, with coldshoe: {said}\n{}",
+            daemon.log().all("").join("\n")
+        );
+        assert!(well, "{row}: {said}");
+        held += 1;
+    }
+    println!("{held} of {} rows held", ROWS.len());
+}
