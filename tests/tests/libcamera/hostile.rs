@@ -1,11 +1,13 @@
 //! What a broken or hostile worker does to an application: without coldshoe it breaks, with coldshoe it
 //! films on.
 
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use coldshoe_tests::{Daemon, Place};
+use coldshoe_tests::{Daemon, Place, built, children, until};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::application::{Application, with_socket};
 use crate::naive::{Broken, Host};
@@ -116,4 +118,68 @@ fn every_row_breaks_an_application_and_none_does_behind_coldshoe() {
         held += 1;
     }
     println!("{held} of {} rows held", ROWS.len());
+}
+
+/// Set in a process that is an application, to what it starts.
+const BE: &str = "COLDSHOE_TEST_APPLICATION";
+
+/// Not a test: what the next one starts, and kills.
+#[test]
+fn application() {
+    let Ok(program) = std::env::var(BE) else {
+        return;
+    };
+    let mut command = Command::new(program);
+    command.arg(std::env::var("MODULE").unwrap());
+    let (socket, child) = with_socket(command);
+    Host::new(socket).film("none", 1, false).unwrap();
+    println!("\nworker {}", child.id());
+    // Until it is killed.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// An application that has filmed, and the process that it has started.
+fn applied(program: &Path, module: &Path, environment: &[(&str, &Path)]) -> (Child, u32) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "hostile::application", "--nocapture"])
+        .env(BE, program)
+        .env("MODULE", module)
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped());
+    let mut application = command.spawn().unwrap();
+    let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
+    let started = lines.find_map(|line| Some(line.ok()?.strip_prefix("worker ")?.to_owned()));
+    (application, started.unwrap().parse().unwrap())
+}
+
+#[test]
+fn a_worker_does_not_outlive_its_application() {
+    let (daemon, hostile, runtime) = daemon();
+    let own = hostile.dir.join("soft_ipa_proxy");
+    let (mut application, worker) = applied(&own, &hostile.module(), &[]);
+    application.kill().unwrap();
+    application.wait().unwrap();
+    // Without coldshoe it has another parent by now, and sleeps for ever.
+    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    assert!(
+        !status.contains(&format!("PPid:\t{}", application.id())),
+        "{status}"
+    );
+    let pid = Pid::from_raw(worker.try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+
+    let place = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&runtime, place.path().join("coldshoe")).unwrap();
+    let shim = place.path().join("soft_ipa_proxy");
+    std::os::unix::fs::symlink(built("coldshoe-libcamera"), &shim).unwrap();
+    let environment = [("XDG_RUNTIME_DIR", place.path())];
+    let (mut application, _) = applied(&shim, &hostile.module(), &environment);
+    assert_eq!(children(daemon.pid()).len(), 1);
+    application.kill().unwrap();
+    application.wait().unwrap();
+    let gone = || children(daemon.pid()).is_empty();
+    until("the worker's end", gone, || daemon.turn());
 }
