@@ -281,7 +281,7 @@ fn rights_that_are_missing_are_said_to_be() {
     }
     let machine = Machine::new();
     let path = machine.write(FILES[1].1, OTHERS);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let told = machine.refused(&["enable", "--system"], 5);
     assert!(told.contains("Permission denied"), "{told}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
