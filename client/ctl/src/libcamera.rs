@@ -249,7 +249,7 @@ impl Change {
         if before.text() == Some(&after) {
             return Ok(format!("{shown}: is enabled already"));
         }
-        write(&path, || before.write(&after))?;
+        write(&path, || before.write(&after, self.is_system()))?;
         let done = format!("{shown}: enabled, for programs that are started from now on");
         let notes = self.notes(&path, before.text().is_none(), &libraries);
         Ok([done]
@@ -300,7 +300,7 @@ impl Change {
         if parted.made.file {
             write(&path, || before.remove(parted.made.dirs.into()))?;
         } else {
-            write(&path, || before.write(&parted.rest))?;
+            write(&path, || before.write(&parted.rest, self.is_system()))?;
         }
         Ok(format!(
             "{shown}: disabled, for programs that are started from now on"

@@ -2,7 +2,7 @@
 //! status says what libcamera would do.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -164,7 +164,12 @@ fn a_file_of_somebody_elses_is_as_it_was_afterwards() {
         for (whose, file) in FILES {
             let machine = Machine::new();
             let path = machine.write(file, text);
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            if rustix::process::geteuid().is_root() {
+                chown(&path, Some(12_345), Some(12_346)).unwrap();
+            }
+            let of = || fs::metadata(&path).map(|meta| (meta.uid(), meta.gid(), meta.mode()));
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            let owner = of().unwrap();
             let before = everything(machine.0.path());
             machine.done(&["enable", whose]);
             let with = fs::read_to_string(&path).unwrap();
@@ -177,7 +182,7 @@ fn a_file_of_somebody_elses_is_as_it_was_afterwards() {
             assert_eq!(fs::read_to_string(&path).unwrap(), with);
             machine.done(&["disable", whose]);
             assert_eq!(everything(machine.0.path()), before, "{text:?}");
-            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+            assert_eq!(of().unwrap(), owner);
         }
     }
 }
@@ -275,13 +280,35 @@ fn what_is_not_safe_to_touch_is_not_touched() {
 }
 
 #[test]
+fn what_is_made_for_everybody_can_be_read_by_everybody_whatever_the_mask() {
+    for ((whose, file), mode) in FILES.into_iter().zip([0o700, 0o755]) {
+        let machine = Machine::new();
+        let output = Command::new("sh")
+            .args(["-c", "umask 077; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_coldshoectl"))
+            .args(["libcamera", "enable", whose, "--root"])
+            .arg(machine.at("root"))
+            .arg("--proxies")
+            .arg(machine.proxies())
+            .env("HOME", machine.at("home"))
+            .env_remove("XDG_CONFIG_HOME")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let path = machine.at(file);
+        let of = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((of(&path), of(path.parent().unwrap())), (0o644, mode));
+    }
+}
+
+#[test]
 fn rights_that_are_missing_are_said_to_be() {
     if rustix::process::geteuid().is_root() {
         return eprintln!("SKIPPED: root may read and write everything");
     }
     let machine = Machine::new();
     let path = machine.write(FILES[1].1, OTHERS);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let told = machine.refused(&["enable", "--system"], 5);
     assert!(told.contains("Permission denied"), "{told}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

@@ -2,9 +2,9 @@
 //!
 //! Links are not followed: what is at their other end may be somebody else's, or many files' at once.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -13,9 +13,9 @@ use crate::file::{self, Unread};
 
 /// Most bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
-/// Of files and directories that are made: every program that uses cameras reads them.
+/// Of a file that is made: every program that uses cameras reads it.
 const FILE_MODE: u32 = 0o644;
-const DIR_MODE: u32 = 0o755;
+const SHARED_DIR_MODE: u32 = 0o755;
 
 /// Why a file is not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -124,12 +124,13 @@ impl Text {
         dirs.take_while(|dir| !dir.exists()).count()
     }
 
-    /// Puts `text` in its place, with the owner and the mode that it has.
-    pub(crate) fn write(&self, text: &str) -> Result<(), Error> {
+    /// Puts `text` in its place, with the owner and the mode that it has. Directories that are made on the
+    /// way are `shared` with everybody, or as private as its user makes them.
+    pub(crate) fn write(&self, text: &str, shared: bool) -> Result<(), Error> {
         let dir = self.dir();
         self.check_owner()?;
         let missing = self.missing_dirs();
-        make_dirs(dir)
+        make_dirs(dir, if shared { missing } else { 0 })
             .and_then(|()| self.replace(text))
             .inspect_err(|_| remove_dirs(dir, missing))
     }
@@ -226,9 +227,14 @@ fn refuse_link(path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn make_dirs(dir: &Path) -> Result<(), Error> {
-    let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(DIR_MODE).create(dir);
+/// Makes a directory and what is missing on the way to it. The last `shared` ones can be read by everybody,
+/// whatever the mask.
+fn make_dirs(dir: &Path, shared: usize) -> Result<(), Error> {
+    let made = fs::create_dir_all(dir).and_then(|()| {
+        let mode = || Permissions::from_mode(SHARED_DIR_MODE);
+        let mut dirs = dir.ancestors().take(shared);
+        dirs.try_for_each(|dir| fs::set_permissions(dir, mode()))
+    });
     made.map_err(|source| Error::System {
         path: dir.to_owned(),
         source,
@@ -271,7 +277,7 @@ mod tests {
         let (dir, path) = place();
         let text = Text::read(&path).unwrap();
         assert_eq!((text.text(), text.missing_dirs()), (None, 2));
-        text.write("a").unwrap();
+        text.write("a", false).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, FILE_MODE);
         let text = Text::read(&path).unwrap();
         assert_eq!((text.text(), text.missing_dirs()), (Some("a"), 0));
@@ -282,7 +288,7 @@ mod tests {
     #[test]
     fn directories_with_something_else_stay() {
         let (dir, path) = place();
-        Text::read(&path).unwrap().write("a").unwrap();
+        Text::read(&path).unwrap().write("a", false).unwrap();
         fs::write(dir.path().join("a/mine"), "").unwrap();
         Text::read(&path).unwrap().remove(2).unwrap();
         assert!(dir.path().join("a/mine").exists());
@@ -292,9 +298,9 @@ mod tests {
     #[test]
     fn the_mode_stays_and_nothing_is_left_beside() {
         let (_dir, path) = place();
-        Text::read(&path).unwrap().write("a").unwrap();
+        Text::read(&path).unwrap().write("a", false).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        Text::read(&path).unwrap().write("b").unwrap();
+        Text::read(&path).unwrap().write("b", false).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_to_string(&path).unwrap(), "b");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -304,11 +310,11 @@ mod tests {
     fn a_file_that_changed_is_not_written_over() {
         let (_dir, path) = place();
         let none = Text::read(&path).unwrap();
-        none.write("a").unwrap();
-        assert!(matches!(none.write("b"), Err(Error::Changed)));
+        none.write("a", false).unwrap();
+        assert!(matches!(none.write("b", false), Err(Error::Changed)));
         let some = Text::read(&path).unwrap();
         fs::write(&path, "longer").unwrap();
-        assert!(matches!(some.write("b"), Err(Error::Changed)));
+        assert!(matches!(some.write("b", false), Err(Error::Changed)));
         assert!(matches!(some.remove(2), Err(Error::Changed)));
         assert_eq!(fs::read_to_string(&path).unwrap(), "longer");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -322,7 +328,7 @@ mod tests {
         let (dir, path) = place();
         fs::create_dir(dir.path().join("a")).unwrap();
         std::os::unix::fs::chown(dir.path().join("a"), Some(12_345), None).unwrap();
-        let error = Text::read(&path).unwrap().write("a").unwrap_err();
+        let error = Text::read(&path).unwrap().write("a", false).unwrap_err();
         assert!(
             error.to_string().ends_with("belongs to user 12345"),
             "{error}"

@@ -435,16 +435,16 @@ impl Report {
             }
         }
         let dir = self.seen.proxies.display();
-        let with = |worker: bool| {
-            let all = self.seen.interfaces.iter();
-            let some = all.filter(move |one| one.worker.is_some() == worker);
-            list(some.map(|one| one.name.clone()))
-        };
-        add("Proxies", format!("{dir}: {}", with(true)));
+        let all = self.seen.interfaces.iter();
+        let (with, without): (Vec<_>, Vec<_>) = all.partition(|one| one.worker.is_some());
         add(
-            "Workers",
-            format!("of libcamera's own are missing for {}", with(false)),
+            "Proxies",
+            format!("{dir}: {}", list(with.iter().map(|one| one.name.clone()))),
         );
+        if !without.is_empty() {
+            let names = list(without.iter().map(|one| one.name.clone()));
+            add("Missing", format!("libcamera's own workers of {names}"));
+        }
         let modules = self.seen.modules.iter();
         let modules = modules.map(|module| module.display().to_string());
         add("Algorithms", list(modules));

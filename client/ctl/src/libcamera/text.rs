@@ -1,8 +1,8 @@
 //! What is put into libcamera's configuration and taken out again: text in, text out.
 //!
-//! Lines are put in between two comments, after the last key of `configuration:` and `ipa:` that is
-//! there, and nothing else is touched; so taking them out leaves each byte as it was. What else was made
-//! for them, the first comment says.
+//! Lines are put in between two comments, right below `ipa:`, or below `configuration:` where there is no
+//! `ipa:`. Nothing else is touched, so taking them out leaves each byte as it was. What else was made for
+//! them, the first comment says.
 
 use super::outline::{Key, Line, Lines, Unclear, keys};
 
@@ -216,12 +216,14 @@ fn find<'k, 'a>(keys: &'k [Key<'a>], name: &str) -> Option<&'k Key<'a>> {
     keys.iter().find(|key| key.name == name)
 }
 
-/// The text without our lines; `None`: it has none. Lines between our comments that are not ours are not
-/// thrown away: they are named.
+/// The text without our lines; `None`: it has none. Lines among ours that are somebody else's are neither
+/// thrown away nor left without what they belong to: they are named.
 pub(crate) fn parted(text: &str) -> Result<Option<Parted>, Unclear> {
-    let mut begin = None;
+    let mut begin: Option<(usize, usize, usize, &str)> = None;
     let mut ours = Vec::new();
     let mut end = None;
+    // Whether a line that is no comment came after ours.
+    let mut followed = false;
     let mut at = 0;
     for (index, whole) in text.split_inclusive('\n').enumerate() {
         let (number, start) = (index + 1, at);
@@ -231,16 +233,23 @@ pub(crate) fn parted(text: &str) -> Result<Option<Parted>, Unclear> {
             line: number,
             why: why.to_owned(),
         };
+        let indent = whole.len() - whole.trim_start_matches(' ').len();
         match (line.starts_with(ANY_BEGIN), line == END, &begin, &end) {
-            (true, _, None, _) => begin = Some((number, start, line)),
+            (true, _, None, _) => begin = Some((number, start, indent, line)),
             (true, _, Some(_), _) => return Err(unclear("lines of coldshoe's begin once more")),
             (_, true, Some(_), None) => end = Some(at),
             (_, true, _, _) => return Err(unclear("lines of coldshoe's end that do not begin")),
             (_, _, Some(_), None) => ours.push((number, line)),
+            (_, _, Some((.., outer, _)), Some(_)) if !followed && !is_empty(line) => {
+                if indent > *outer {
+                    return Err(unclear("it belongs to coldshoe's lines above"));
+                }
+                followed = true;
+            }
             _ => {}
         }
     }
-    let Some((number, start, comment)) = begin else {
+    let Some((number, start, _, comment)) = begin else {
         return Ok(None);
     };
     let end = end.ok_or_else(|| Unclear {

@@ -196,6 +196,7 @@ fn what_is_between_our_comments_and_not_ours_is_named_and_not_thrown_away() {
         ),
         (own.replace("  # coldshoe: end\n", ""), 3),
         (own.replace("  # coldshoe: begin", "  # begin"), 8),
+        (format!("{own}\n# mine\n    config_paths: [/mine]\n"), 11),
         (format!("{own}# coldshoe: begin\n"), 9),
     ] {
         let unclear = parted(&edited).unwrap_err();
