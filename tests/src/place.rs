@@ -26,6 +26,19 @@ impl Place {
     /// Makes one.
     #[expect(clippy::new_without_default, reason = "it compiles and writes files")]
     pub fn new() -> Self {
+        let place = Self::bare();
+        // Every test needs it, and compiling it takes longer than most of them.
+        static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
+        let good = GOOD.get_or_init(|| {
+            place.module("good", &[]);
+            fs::read(place.module_file("good")).expect("compiled")
+        });
+        fs::write(place.module_file("good"), good).expect("written");
+        place
+    }
+
+    /// Makes one without a module, where there may be no compiler.
+    pub fn bare() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("coldshoe-")
             .tempdir()
@@ -34,13 +47,6 @@ impl Place {
         for made in [place.modules(), place.tuning()] {
             fs::create_dir(made).expect("a directory in our own");
         }
-        // Every test needs it, and compiling it takes longer than most of them.
-        static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
-        let good = GOOD.get_or_init(|| {
-            place.module("good", &[]);
-            fs::read(place.module_file("good")).expect("compiled")
-        });
-        fs::write(place.module_file("good"), good).expect("written");
         place
     }
 

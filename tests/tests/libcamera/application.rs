@@ -1,16 +1,18 @@
 //! An application's side of what libcamera starts.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::OwnedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use coldshoe_tests::built;
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
-    SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 /// Number of the socket in a worker that libcamera starts.
@@ -20,6 +22,11 @@ const PATIENCE: Timespec = Timespec {
     tv_sec: 30,
     tv_nsec: 0,
 };
+
+/// The 32-bit number there.
+pub fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
 
 /// Starts what libcamera would start, with the number of its socket as the last argument; the
 /// application's end of that.
@@ -65,20 +72,35 @@ impl Application {
         }
     }
 
-    fn datagram(&self, bytes: &[u8]) {
-        let mut none = SendAncillaryBuffer::default();
+    fn datagram(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(4))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
         let flags = SendFlags::NOSIGNAL;
-        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut none, flags).unwrap();
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, flags).unwrap();
     }
 
     pub fn say(&self, cmd: u32, cookie: u32, arguments: &[u8]) {
-        let payload = [&cmd.to_ne_bytes()[..], &cookie.to_ne_bytes(), arguments].concat();
-        let length = u32::try_from(payload.len()).unwrap();
-        self.datagram(&[&length.to_ne_bytes()[..], &[0; 4]].concat());
-        self.datagram(&payload);
+        self.say_with(cmd, cookie, arguments, &[]);
     }
 
-    pub fn hear(&self) -> Vec<u8> {
+    /// With descriptors.
+    pub fn say_with(&self, cmd: u32, cookie: u32, arguments: &[u8], fds: &[BorrowedFd<'_>]) {
+        let payload = [&cmd.to_ne_bytes()[..], &cookie.to_ne_bytes(), arguments].concat();
+        let head = [payload.len() as u32, fds.len() as u32];
+        self.datagram(&head.map(u32::to_ne_bytes).concat(), &[]);
+        self.datagram(&payload, fds);
+    }
+
+    /// The next message: command, cookie, and what follows them.
+    pub fn message(&self) -> (u32, u32, Vec<u8>) {
+        let header = self.hear();
+        let payload = self.hear();
+        assert_eq!(word(&header, 0) as usize, payload.len());
+        (word(&payload, 0), word(&payload, 4), payload[8..].to_vec())
+    }
+
+    fn hear(&self) -> Vec<u8> {
         let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
         assert_eq!(poll(&mut ready, Some(&PATIENCE)), Ok(1), "no answer");
         let mut bytes = vec![0; 1 << 16];
@@ -92,16 +114,22 @@ impl Application {
         bytes
     }
 
-    /// The payload of the answer to one call.
+    /// What the answer to one call has behind its cookie.
     pub fn ask(&self, cmd: u32, cookie: u32, arguments: &[u8]) -> Vec<u8> {
-        self.say(cmd, cookie, arguments);
-        let header = self.hear();
-        let payload = self.hear();
-        let length = u32::from_ne_bytes(header[..4].try_into().unwrap());
-        assert_eq!(length as usize, payload.len());
-        let number = |at: usize| u32::from_ne_bytes(payload[at..at + 4].try_into().unwrap());
-        assert_eq!((number(0), number(4)), (cmd, cookie));
-        payload
+        self.ask_with(cmd, cookie, arguments, &[])
+    }
+
+    pub fn ask_with(
+        &self,
+        cmd: u32,
+        cookie: u32,
+        arguments: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> Vec<u8> {
+        self.say_with(cmd, cookie, arguments, fds);
+        let (of, same, answer) = self.message();
+        assert_eq!((of, same), (cmd, cookie));
+        answer
     }
 
     /// What the shim says when it ends, and whether it ends well.

@@ -7,6 +7,7 @@ mod hostile;
 mod naive;
 #[path = "../../../proto/libcamera/tests/speech/mod.rs"]
 mod speech;
+mod unmodified;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,71 +19,27 @@ use coldshoe_tests::{Daemon, Place, Raw, built, children, three_lines};
 use rustix::process::Signal;
 
 use application::Application;
+use unmodified::algorithm;
 
-const INIT: u32 = 1;
-const START: u32 = 3;
-const STOP: u32 = 4;
+/// Calls of every interface, and of vimc.
 const EXIT: u32 = 0;
+const START: u32 = 3;
 
 /// A daemon, and where its socket is.
 fn daemon() -> (Daemon, PathBuf) {
-    let place = Place::new();
+    let place = Place::bare();
     let runtime = place.runtime_dir();
     (Daemon::start(place), runtime)
 }
 
-/// The algorithm of libcamera's virtual camera, if it is here with a worker.
-fn vimc() -> Option<PathBuf> {
-    let lib = format!("/usr/lib/{}-linux-gnu/libcamera", std::env::consts::ARCH);
-    let found = ["ipa_vimc.so", "ipa/ipa_vimc.so"].map(|file| Path::new(&lib).join(file));
-    let found = found.into_iter().find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("SKIPPED: libcamera's vimc is not installed (Debian: libcamera-ipa)");
-    }
-    found
-}
-
-/// init() of vimc: settings of two strings, an operation, flags.
-fn init() -> Vec<u8> {
-    let string = |text: &str| [&(text.len() as u32).to_ne_bytes()[..], text.as_bytes()].concat();
-    let settings = [
-        string("/usr/share/libcamera/ipa/vimc/vimc.conf"),
-        string("vimc"),
-    ]
-    .concat();
-    let parts = [
-        settings,
-        1_u32.to_ne_bytes().to_vec(),
-        2_u32.to_ne_bytes().to_vec(),
-    ];
-    let sizes = parts
-        .iter()
-        .flat_map(|part| (part.len() as u32).to_ne_bytes());
-    sizes.chain(parts.iter().flatten().copied()).collect()
-}
-
-#[test]
-fn an_unmodified_worker_serves_its_application_from_the_jail() {
-    let Some(module) = vimc() else { return };
-    let (_daemon, runtime) = daemon();
-    let application = Application::start(&runtime, "vimc", &module);
-    let answer = application.ask(INIT, 1, &init());
-    assert_eq!(answer[8..12], [0; 4], "init() failed");
-    for round in 0..3 {
-        let started = application.ask(START, 10 + 2 * round, &[]);
-        assert_eq!(started[8..12], [0; 4], "start() failed");
-        application.ask(STOP, 11 + 2 * round, &[]);
-    }
-    application.say(EXIT, 99, &[]);
-    assert_eq!(application.ends(), (true, String::new()));
-}
-
 #[test]
 fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
-    let Some(module) = vimc() else { return };
+    let Some((series, module)) = algorithm("vimc") else {
+        return;
+    };
     let (daemon, runtime) = daemon();
     let application = Application::start(&runtime, "vimc", &module);
-    application.ask(INIT, 1, &init());
+    series.vimc(&application);
     let output = Command::new(built("coldshoectl"))
         .args(["list", "sessions", "--socket"])
         .arg(runtime.join("control.sock"))
@@ -118,7 +75,9 @@ fn what_is_no_algorithm_of_libcamera_is_refused_in_three_lines() {
 
 #[test]
 fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
-    let Some(module) = vimc() else { return };
+    let Some((series, module)) = algorithm("vimc") else {
+        return;
+    };
     let (place, settings) = (Place::new(), tempfile::tempdir().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let own = dir.path().join("ipa_vimc.so");
@@ -134,7 +93,7 @@ fn an_algorithm_of_a_directory_of_ones_own_is_taken_from_a_reload_on() {
     daemon.signal(Signal::HUP);
     daemon.log().wait_for("settings were read again");
     let application = Application::start(&runtime, "vimc", &own);
-    assert_eq!(application.ask(INIT, 1, &init())[8..12], [0; 4]);
+    assert_eq!(series.vimc(&application)[..4], [0; 4]);
     application.say(EXIT, 2, &[]);
     assert!(application.ends().0);
 
@@ -209,11 +168,13 @@ fn without_a_daemon_the_way_out_is_named() {
 
 #[test]
 fn two_cameras_at_once_have_a_worker_each() {
-    let Some(module) = vimc() else { return };
+    let Some((series, module)) = algorithm("vimc") else {
+        return;
+    };
     let (_daemon, runtime) = daemon();
     let both = [(); 2].map(|()| Application::start(&runtime, "vimc", &module));
     for application in &both {
-        application.ask(INIT, 1, &init());
+        series.vimc(&application);
     }
     for application in both {
         application.ask(START, 2, &[]);
