@@ -10,6 +10,7 @@ mod error;
 mod invocation;
 mod relay;
 mod seal;
+mod shadow;
 
 use std::process::ExitCode;
 

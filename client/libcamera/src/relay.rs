@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::daemon::{Daemon, Worker};
 use crate::datagram::{Received, broken, receive, send};
 use crate::error::Error;
+use crate::shadow::Shadows;
 
 /// Command that ends a worker.
 const EXIT: u32 = 0;
@@ -25,7 +26,7 @@ pub(crate) struct Relay {
     application_pidfd: OwnedFd,
     worker: OwnedFd,
     daemon: Daemon,
-    firewall: Firewall<OwnedFd>,
+    firewall: Firewall<OwnedFd, Shadows>,
     buffer: Vec<u8>,
     /// The daemon knows that the worker has answered init().
     initialised: bool,
@@ -57,7 +58,7 @@ impl Relay {
             application_pidfd,
             worker: worker.socket,
             daemon,
-            firewall: Firewall::new(dialect, Limits::default()),
+            firewall: Firewall::new(dialect, Limits::default(), Shadows::default()),
             // One byte more shows what is too large.
             buffer: vec![0; MAX_MESSAGE + 1],
             initialised: false,

@@ -43,6 +43,7 @@ mod checkpoint;
 mod clock;
 #[cfg(not(loom))]
 mod copy;
+mod foreign;
 mod forward;
 #[cfg_attr(loom, path = "loom/futex.rs")]
 mod futex;
@@ -67,6 +68,7 @@ pub use bell::{Bell, Heard, create_bell};
 pub use buffer::Buffer;
 pub use checkpoint::Custody;
 pub use clock::monotonic_ns;
+pub use foreign::Foreign;
 pub use forward::{
     Forward, FrameHeader, FrameKind, Inbox, Newest, Nudge, Statistics, Taken, Waiting,
 };

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::Wrong;
+use crate::buffers::Plane;
 use crate::controls::Vocabulary;
 use crate::handles::Handles;
 use crate::interface::{Field, Kind};
@@ -44,6 +45,45 @@ impl Walked<'_> {
     pub(crate) fn named<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
         let named = self.leaves.iter().filter(move |(leaf, _)| *leaf == name);
         named.filter_map(|(_, range)| self.bytes.get(range.clone()))
+    }
+
+    /// The same, of the first that is a number of 32 bits.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        let mut four = self.named(name).filter(|bytes| bytes.len() == 4);
+        four.next().map(|bytes| number(bytes, 0))
+    }
+
+    /// Changes that.
+    pub(crate) fn change(&mut self, name: &str, value: u32) {
+        let mut leaves = self.leaves.iter();
+        if let Some((_, range)) = leaves.find(|(leaf, range)| *leaf == name && range.len() == 4)
+            && let Some(there) = self.bytes.get_mut(range.clone())
+        {
+            there.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+
+    /// The planes of all buffers, and the descriptors that they have.
+    pub(crate) fn planes<'f, F>(&self, fds: &'f [F]) -> Vec<Plane<'f, F>> {
+        let mut fds = fds.iter();
+        let (mut id, mut fd, mut offset) = (0, None, 0);
+        let mut planes = Vec::new();
+        for (name, range) in &self.leaves {
+            let value = number(self.bytes.get(range.clone()).unwrap_or_default(), 0);
+            match *name {
+                "id" => id = value,
+                "fd" => fd = (value == 1).then(|| fds.next()).flatten(),
+                "offset" => offset = value,
+                "length" => planes.extend(fd.map(|fd| Plane {
+                    id,
+                    fd,
+                    offset,
+                    length: value,
+                })),
+                _ => {}
+            }
+        }
+        planes
     }
 }
 

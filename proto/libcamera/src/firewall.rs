@@ -7,13 +7,15 @@
 //! unanswered.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Wrong;
 use crate::body::{Side, Walk, Walked};
+use crate::buffers::Buffers;
 use crate::handles::Handles;
 use crate::interface::{Dialect, Event};
-use crate::message::{Frames, Message};
+use crate::message::{Frames, Message, number};
 use crate::record::{Record, Said};
 
 /// The command that ends a worker.
@@ -27,6 +29,8 @@ const MAX_UNKNOWN: usize = 256;
 /// Calls without an answer of their own that are kept, and those that an event answers.
 const MAX_UNANSWERED: usize = 8;
 const MAX_AWAITED: usize = 64;
+/// Field of an event with the bytes of parameters.
+const USED: &str = "bytesused";
 /// Events that a call may cause: interfaces have seven at most, each once or twice.
 const EVENTS_PER_CALL: u32 = 8;
 const MAX_CREDIT: u32 = 256;
@@ -97,8 +101,17 @@ struct Pending<F> {
 struct Unanswered<F> {
     order: u64,
     original: Message<F>,
-    /// The field that its answer has, too, if an event answers it.
-    awaited: Option<(Option<Vec<u8>>, Instant)>,
+    awaited: Option<Awaited>,
+}
+
+/// The event that answers a call.
+#[derive(Debug)]
+struct Awaited {
+    /// The field that both have in common.
+    field: Option<Vec<u8>>,
+    due: Instant,
+    /// The buffer that is filled then.
+    fills: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -112,11 +125,14 @@ enum Phase<F> {
     },
 }
 
-/// Between a host and its worker. `F` is a descriptor.
+/// Between a host and its worker. `F` is a descriptor, and `B` what is behind those of buffers.
 #[derive(Debug)]
-pub struct Firewall<F> {
+pub struct Firewall<F, B = ()> {
     dialect: Option<Dialect>,
     limits: Limits,
+    buffers: B,
+    /// What the worker writes is what its contract is about.
+    is_contracted: bool,
     handles: Handles,
     record: Record<F>,
     from_host: Frames,
@@ -135,13 +151,15 @@ pub struct Firewall<F> {
     strange: Option<Wrong>,
 }
 
-impl<F> Firewall<F> {
+impl<F, B: Buffers<F>> Firewall<F, B> {
     /// Without a dialect, messages are looked at no deeper than their framing, commands and cookies.
     #[must_use]
-    pub fn new(dialect: Option<Dialect>, limits: Limits) -> Self {
+    pub fn new(dialect: Option<Dialect>, limits: Limits, buffers: B) -> Self {
         Self {
+            is_contracted: true,
             dialect,
             limits,
+            buffers,
             handles: Handles::default(),
             record: Record::default(),
             from_host: Frames::default(),
@@ -265,10 +283,11 @@ impl<F> Firewall<F> {
         let due = now + self.limits.answer;
         if call.answer.is_some() {
             let ids = walked.named("id").chain(walked.named("ids"));
-            let ids = ids.map(<[u8]>::to_vec).collect();
+            let ids: Vec<_> = ids.map(<[u8]>::to_vec).collect();
+            let fds = self.shared(&dialect, &call.name, &walked, &ids, &original.fds);
             let message = Message {
                 bytes: walked.bytes,
-                fds: original.fds.clone(),
+                fds: fds.unwrap_or_else(|| original.fds.clone()),
             };
             let mut announced = self.handles.all_seen();
             announced.retain(|handle| !before.contains(handle));
@@ -290,14 +309,68 @@ impl<F> Firewall<F> {
         let awaited = dialect.answers(command).map(|answers| {
             let by = answers.by.as_deref();
             let field = by.and_then(|by| walked.named(by).next());
-            (field.map(<[u8]>::to_vec), due)
+            let fills = answers.fills.as_deref();
+            Awaited {
+                field: field.map(<[u8]>::to_vec),
+                due,
+                fills: fills.and_then(|fills| walked.number(fills)),
+            }
         });
+        let reads = call.reads.as_deref().and_then(|field| walked.number(field));
+        if let Some(id) = reads
+            && let Err(why) = self.buffers.refresh(id)
+        {
+            self.strange = Some(why);
+        }
         let message = Message {
             bytes: walked.bytes,
             fds: original.fds.clone(),
         };
         self.await_event(order, original, awaited);
         message
+    }
+
+    /// What becomes of the buffers that a call is about: what the worker gets in place of the host's.
+    fn shared(
+        &mut self,
+        dialect: &Dialect,
+        call: &str,
+        walked: &Walked<'_>,
+        ids: &[Vec<u8>],
+        fds: &[F],
+    ) -> Option<Arc<[F]>> {
+        let parameters = dialect.parameters()?;
+        let shared = match call {
+            "configure" => {
+                let field = parameters.field.as_deref()?;
+                let found = walked.named(field).next().unwrap_or_default();
+                self.is_contracted = found == parameters.value.as_bytes();
+                if self.is_contracted {
+                    Ok(None)
+                } else {
+                    let found = String::from_utf8_lossy(found);
+                    let why = format!("no contract is about parameters of format {found:?}");
+                    Err(Wrong::new(why))
+                }
+            }
+            "mapBuffers" if self.is_contracted => self
+                .buffers
+                .share(&parameters.contract, &walked.planes(fds)),
+            "unmapBuffers" => {
+                for id in ids {
+                    self.buffers.forget(number(id, 0));
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        };
+        match shared {
+            Ok(shared) => shared.map(Arc::from),
+            Err(why) => {
+                self.strange = Some(why);
+                None
+            }
+        }
     }
 
     /// The data files do not say what this libcamera says: from now on nothing is looked at that they
@@ -347,12 +420,7 @@ impl<F> Firewall<F> {
         self.pending.push_back(pending);
     }
 
-    fn await_event(
-        &mut self,
-        order: u64,
-        original: Message<F>,
-        awaited: Option<(Option<Vec<u8>>, Instant)>,
-    ) {
+    fn await_event(&mut self, order: u64, original: Message<F>, awaited: Option<Awaited>) {
         let alike = |call: &Unanswered<F>| call.awaited.is_some() == awaited.is_some();
         let most = match awaited {
             Some(_) => MAX_AWAITED,
@@ -496,7 +564,7 @@ impl<F> Firewall<F> {
             return Err(untimely(format!("there is no event {command}")));
         };
         let walked = checked_event(&mut self.handles, &dialect, event, message, true);
-        let walked = walked.map_err(|refused| match refused {
+        let mut walked = walked.map_err(|refused| match refused {
             // It may have been said before the worker had configure(), with the handles from before.
             Refused::Malformed(why) if self.is_configured_now() => Refused::Untimely(why),
             other => other,
@@ -509,13 +577,21 @@ impl<F> Firewall<F> {
                 let answered = self.unanswered.iter().position(|call| {
                     let asked = call.awaited.as_ref();
                     call.original.command() == answers.call
-                        && asked.is_some_and(|(asked, _)| asked.as_deref() == field)
+                        && asked.is_some_and(|asked| asked.field.as_deref() == field)
                 });
                 let Some(answered) = answered else {
                     let name = &event.name;
                     return Err(untimely(format!("{name}() answers nothing that was asked")));
                 };
-                self.unanswered.remove(answered);
+                let answered = self.unanswered.remove(answered);
+                let awaited = answered.and_then(|call| call.awaited);
+                if let Some(id) = awaited.and_then(|awaited| awaited.fills) {
+                    let used = walked.number(USED);
+                    let admitted = self.buffers.admit(id, used).map_err(Refused::Malformed)?;
+                    if let Some(used) = admitted {
+                        walked.change(USED, used);
+                    }
+                }
             }
         }
         Ok(Some(Message {
@@ -582,7 +658,7 @@ impl<F> Firewall<F> {
         let awaited = self
             .unanswered
             .iter()
-            .filter_map(|call| call.awaited.as_ref().map(|(_, due)| *due));
+            .filter_map(|call| call.awaited.as_ref().map(|awaited| awaited.due));
         let replay = match self.phase {
             Phase::Replay { due, .. } => Some(due),
             Phase::Live => None,
@@ -602,7 +678,7 @@ impl<F> Firewall<F> {
         let pending = self.pending.iter().filter(|pending| late(pending.due));
         let pending = pending.map(|pending| pending.original.command());
         let awaited = self.unanswered.iter();
-        let awaited = awaited.filter(|call| late(call.awaited.as_ref().map(|(_, due)| *due)));
+        let awaited = awaited.filter(|call| late(call.awaited.as_ref().map(|awaited| awaited.due)));
         let awaited = awaited.map(|call| call.original.command());
         let command = pending.chain(awaited).next()?;
         let call = self

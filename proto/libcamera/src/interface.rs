@@ -51,6 +51,7 @@ pub struct Dialect(Arc<Spoken>);
 struct Spoken {
     calls: Vec<Call>,
     events: Vec<Event>,
+    parameters: Option<Parameters>,
     vocabulary: Vocabulary,
 }
 
@@ -69,6 +70,10 @@ impl Dialect {
         numbered(&self.0.events, command)
     }
 
+    pub(crate) fn parameters(&self) -> Option<&Parameters> {
+        self.0.parameters.as_ref()
+    }
+
     pub(crate) fn vocabulary(&self) -> &Vocabulary {
         &self.0.vocabulary
     }
@@ -81,12 +86,6 @@ impl Dialect {
             .iter()
             .filter_map(|event| event.answers.as_ref());
         answers.into_iter().find(|answers| answers.call == command)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn numbers(&self) -> (u32, u32) {
-        let number = |length: usize| u32::try_from(length).unwrap();
-        (number(self.0.calls.len()), number(self.0.events.len()))
     }
 }
 
@@ -103,6 +102,22 @@ pub(crate) struct Call {
     pub(crate) parameters: Arc<[Field]>,
     /// `None`: there is none.
     pub(crate) answer: Option<Answer>,
+    /// The field that names the buffer that it is about.
+    pub(crate) reads: Option<String>,
+}
+
+/// What an algorithm writes for the hardware.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parameters {
+    /// Name of its contract.
+    pub(crate) contract: String,
+    /// The field of configure() that tells whether it is that.
+    #[serde(rename = "where")]
+    pub(crate) field: Option<String>,
+    /// What that is then.
+    #[serde(default, rename = "is")]
+    pub(crate) value: String,
 }
 
 /// What a call is answered with.
@@ -127,6 +142,8 @@ pub(crate) struct Answers {
     pub(crate) call: u32,
     /// The field that both have in common. `None`: they come in order.
     pub(crate) by: Option<String>,
+    /// The field of the call that names the buffer that is filled then.
+    pub(crate) fills: Option<String>,
 }
 
 #[derive(Debug)]
@@ -194,6 +211,7 @@ struct File {
 struct Interface {
     series: Vec<String>,
     controls: Vec<String>,
+    parameters: Option<Parameters>,
     #[serde(default)]
     structs: BTreeMap<String, String>,
     calls: Vec<String>,
@@ -258,6 +276,7 @@ fn speech(core: &BTreeMap<String, String>, interface: &Interface) -> Result<Spok
     Ok(Spoken {
         calls,
         events,
+        parameters: interface.parameters.clone(),
         vocabulary: Vocabulary::default(),
     })
 }
@@ -269,14 +288,16 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// `[async] name(fields)` or `name(fields) -> [i32] (fields)`.
+    /// `async name(fields) [reads FIELD]` or `name(fields) -> [i32] (fields)`.
     fn call(&self, text: &str) -> Option<Call> {
         if let Some(text) = text.strip_prefix("async ") {
+            let (text, reads) = with(text, " reads ");
             let (name, parameters) = self.signature(text)?;
             return Some(Call {
                 name,
                 parameters,
                 answer: None,
+                reads,
             });
         }
         let (call, answer) = text.split_once(" -> ")?;
@@ -294,21 +315,20 @@ impl Names<'_> {
             name,
             parameters,
             answer: Some(answer),
+            reads: None,
         })
     }
 
-    /// `name(fields)`, and `answers CALL [by FIELD]`.
+    /// `name(fields)`, and `answers CALL [by FIELD][, fills FIELD]`.
     fn event(&self, text: &str, calls: &[Call]) -> Option<Event> {
         let (signature, answers) = match text.split_once(" answers ") {
             None => (text, None),
             Some((signature, answers)) => {
-                let (call, by) = match answers.split_once(" by ") {
-                    Some((call, by)) => (call, Some(by.to_owned())),
-                    None => (answers, None),
-                };
+                let (answers, fills) = with(answers, ", fills ");
+                let (call, by) = with(answers, " by ");
                 let index = calls.iter().position(|known| known.name == call)?;
                 let call = u32::try_from(index).ok()?.checked_add(1)?;
-                (signature, Some(Answers { call, by }))
+                (signature, Some(Answers { call, by, fills }))
             }
         };
         let (name, parameters) = self.signature(signature)?;
@@ -363,6 +383,14 @@ impl Names<'_> {
                 }
             }
         })
+    }
+}
+
+/// What is in front of a word, and what is behind it.
+fn with<'a>(text: &'a str, word: &str) -> (&'a str, Option<String>) {
+    match text.split_once(word) {
+        Some((text, after)) => (text, Some(after.to_owned())),
+        None => (text, None),
     }
 }
 

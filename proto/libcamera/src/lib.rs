@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod buffers;
 mod controls;
 mod firewall;
 mod handles;
@@ -18,6 +19,7 @@ mod interface;
 mod message;
 mod record;
 
+pub use buffers::{Buffers, Plane};
 pub use firewall::{Counts, Firewall, Limits, Verdict};
 pub use interface::{Dialect, SERIES};
 pub use message::{Broken, Frames, HEADER, MAX_FDS, MAX_MESSAGE, Message, header};
@@ -28,7 +30,9 @@ pub use message::{Broken, Frames, HEADER, MAX_FDS, MAX_MESSAGE, Message, header}
 pub struct Wrong(pub String);
 
 impl Wrong {
-    pub(crate) fn new(why: impl Into<String>) -> Self {
+    /// For this reason.
+    #[must_use]
+    pub fn new(why: impl Into<String>) -> Self {
         Self(why.into())
     }
 }

@@ -177,7 +177,7 @@ impl Between {
     pub fn new(ipa: &str) -> Self {
         let dialect = Dialect::find(ipa, "0.7");
         Self {
-            firewall: Firewall::new(dialect, Limits::default()),
+            firewall: Firewall::new(dialect, Limits::default(), ()),
             now: Instant::now(),
             cookie: 0,
         }
