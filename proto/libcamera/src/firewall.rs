@@ -183,6 +183,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         self.counts
     }
 
+    /// What is behind the buffers.
+    #[must_use]
+    pub fn buffers(&self) -> &B {
+        &self.buffers
+    }
+
     /// Whether what is in messages is looked at, too.
     #[must_use]
     pub fn is_deep(&self) -> bool {

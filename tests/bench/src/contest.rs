@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::launch::{Launch, Peer, Seat};
 use crate::peers::{
     direct::Inline, eventfd::Eventfd, flood, frame::Frame, futex::Futex, iceoryx::Iceoryx,
-    libcamera::Libcamera, seqpacket::Seqpacket, session::Session, spin::Spin,
+    isolated::Isolated, libcamera::Libcamera, seqpacket::Seqpacket, session::Session, spin::Spin,
 };
 
 /// Size of small statistics and of parameters, in bytes.
@@ -88,6 +88,11 @@ pub(crate) static ALL: &[&dyn Contestant] = &[
     &Frame::LARGE,
     &Frame::LARGE_JAILED,
     &Frame::AWAKE,
+    &Isolated::PLAIN,
+    &Isolated::JAILED,
+    &Isolated::RELAYED,
+    &Isolated::FRAME_PLAIN,
+    &Isolated::FRAME_RELAYED,
     &Session::CALL,
     &Session::TOKIO,
     &Session::PREDICTIVE,

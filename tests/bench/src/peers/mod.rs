@@ -6,6 +6,7 @@ pub(crate) mod flood;
 pub(crate) mod frame;
 pub(crate) mod futex;
 pub(crate) mod iceoryx;
+pub(crate) mod isolated;
 pub(crate) mod libcamera;
 mod path;
 pub(crate) mod seqpacket;

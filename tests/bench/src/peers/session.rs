@@ -194,7 +194,7 @@ impl Exchange for Camera {
 }
 
 /// A program of this build.
-fn beside(name: &str) -> Result<PathBuf> {
+pub(super) fn beside(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let mut directories = this.ancestors().skip(1);
     let found = directories.find_map(|dir| Some(dir.join(name)).filter(|file| file.is_file()));
@@ -213,7 +213,7 @@ fn compile(to: &Path) -> Result<()> {
 }
 
 /// Reads the daemon's log on, so that it never waits for us.
-fn wait_for_ready(log: ChildStderr) -> Result<()> {
+pub(super) fn wait_for_ready(log: ChildStderr) -> Result<()> {
     let mut lines = BufReader::new(log).lines();
     let mut said = String::new();
     loop {
