@@ -33,7 +33,7 @@ STAGE    := $(TARGET)/demo
 # The interfaces of libcamera's algorithms: its workers are called NAME_ipa_proxy.
 IPAS     := ipu3 mali-c55 raspberrypi rkisp1 soft vimc
 
-.PHONY: demo test vm vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm vm-camera chaos hostile bench gates loom miri fuzz check build libcamera install install-capi install-units \
 	packages packages-test clean
 
 demo: build
@@ -221,6 +221,10 @@ vm-camera: packages
 # As root, with mmdebstrap, systemd-container and lintian; says so where they are missing.
 packages-test: packages
 	@tests/packages/run
+
+# SUITES='trixie forky'.
+libcamera:
+	@tests/libcamera/run
 
 # The C library alone.
 install-capi:

@@ -35,7 +35,13 @@ impl Version {
 
     /// How far messages of its workers are looked into.
     pub(crate) fn checks(self) -> &'static str {
-        "messages of its workers are passed on as they are"
+        let [major, minor, _] = self.0;
+        let series = format!("{major}.{minor}");
+        if coldshoe_libcamera_wire::SERIES.contains(&series.as_str()) {
+            "messages of its workers are checked in full, and a worker that fails is replaced"
+        } else {
+            "nothing is known of its messages: no more than their framing is checked, and no worker is replaced"
+        }
     }
 }
 
