@@ -46,7 +46,7 @@ pub fn with_socket(mut command: Command) -> (OwnedFd, Child) {
 /// libcamera's side of a worker.
 pub struct Application {
     pub socket: OwnedFd,
-    shim: Child,
+    pub shim: Child,
     place: tempfile::TempDir,
 }
 

@@ -58,6 +58,11 @@ fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000"] {
         assert!(status.contains(line), "{line} is not in\n{status}");
     }
+    let relay = std::fs::read_to_string(format!("/proc/{}/status", application.shim.id())).unwrap();
+    assert!(
+        relay.contains("NoNewPrivs:\t1\n") && relay.contains("Seccomp:\t2\n"),
+        "{relay}"
+    );
     application.say(EXIT, 99, &[]);
     assert!(application.ends().0);
 }
