@@ -386,6 +386,7 @@ impl<F> Firewall<F> {
         } else {
             self.event(&message)
         };
+        self.handles.hears(matches!(verdict, Ok(Some(_))));
         match verdict {
             Ok(Some(message)) => {
                 self.counts.passed += 1;

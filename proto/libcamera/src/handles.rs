@@ -25,6 +25,15 @@ struct Known {
     content: Vec<u8>,
 }
 
+/// A list of a worker's, as the host may see it.
+pub(crate) struct Listed {
+    /// The map that must be in front of it.
+    pub(crate) missed: Option<Vec<u8>>,
+    pub(crate) body: Vec<u8>,
+    /// Its controls are libcamera's own.
+    pub(crate) global: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     /// The host's, and its bytes as it said them.
@@ -35,6 +44,8 @@ pub(crate) struct Handles {
     worker: BTreeMap<u32, Known>,
     /// Under which handle the host knows which content of a worker.
     told: BTreeMap<Vec<u8>, u32>,
+    /// What of that is in a message that may not reach it.
+    telling: Vec<Vec<u8>>,
 }
 
 impl Handles {
@@ -47,6 +58,15 @@ impl Handles {
     pub(crate) fn another_worker(&mut self) {
         self.seen.clear();
         self.worker.clear();
+    }
+
+    /// Whether the host gets the message that was looked at.
+    pub(crate) fn hears(&mut self, passed: bool) {
+        for content in self.telling.drain(..) {
+            if !passed {
+                self.told.remove(&content);
+            }
+        }
     }
 
     /// The worker is told these once more.
@@ -97,6 +117,11 @@ impl Handles {
                 "a map has the handle {handle}, which would be the host's"
             )));
         }
+        if self.host.values().any(|(known, _)| map.contradicts(known)) {
+            return Err(Wrong::new(
+                "a map has a control that is another one with the host",
+            ));
+        }
         let content = with_handle(body, 0);
         match self.worker.get(&handle) {
             Some(known) if known.content == content => {}
@@ -112,23 +137,30 @@ impl Handles {
         Ok(with_handle(body, theirs))
     }
 
-    /// A list of the worker's, as the host may see it, and the map that must be in front of it.
+    /// A list of the worker's.
     pub(crate) fn worker_list(
         &mut self,
         words: &Vocabulary,
         body: &[u8],
         heard: bool,
-    ) -> Result<(Option<Vec<u8>>, Vec<u8>), Wrong> {
-        words.list(body, |handle| self.map(handle))?;
+    ) -> Result<Listed, Wrong> {
+        let global = words.list(body, |handle| self.map(handle))?;
         let handle = number(body, HANDLE.start);
         let Some(known) = self.worker.get(&handle).filter(|_| heard) else {
-            return Ok((None, body.to_vec()));
+            return Ok(Listed {
+                missed: None,
+                body: body.to_vec(),
+                global,
+            });
         };
         let content = known.content.clone();
         let missing = !self.told.contains_key(&content);
         let theirs = self.tell(content.clone())?;
-        let map = missing.then(|| with_handle(&content, theirs));
-        Ok((map, with_handle(body, theirs)))
+        Ok(Listed {
+            missed: missing.then(|| with_handle(&content, theirs)),
+            body: with_handle(body, theirs),
+            global,
+        })
     }
 
     fn map(&self, handle: u32) -> Option<&InfoMap> {
@@ -159,6 +191,7 @@ impl Handles {
         }
         let last = self.told.values().max().copied().unwrap_or(0);
         let handle = last.saturating_add(STEP);
+        self.telling.push(content.clone());
         self.told.insert(content, handle);
         Ok(handle)
     }
