@@ -24,6 +24,8 @@ const MAX_EVENT: u32 = 32;
 const MAX_PENDING: usize = 16;
 /// Calls of an interface that is not known may all wait for an answer.
 const MAX_UNKNOWN: usize = 256;
+/// Messages of the host that may wait for a worker: some seconds of a fast camera.
+const MAX_WAITING: usize = 1024;
 /// Calls without an answer of their own that are kept, and those that an event answers.
 const MAX_UNANSWERED: usize = 8;
 const MAX_AWAITED: usize = 64;
@@ -128,6 +130,8 @@ pub struct Firewall<F> {
     unanswered: VecDeque<Unanswered<F>>,
     phase: Phase<F>,
     initialised: bool,
+    /// This worker, too.
+    loaded: bool,
     credit: u32,
     strikes: u32,
     counts: Counts,
@@ -152,6 +156,7 @@ impl<F> Firewall<F> {
             unanswered: VecDeque::new(),
             phase: Phase::Live,
             initialised: false,
+            loaded: false,
             credit: EVENTS_PER_CALL,
             strikes: 0,
             counts: Counts::default(),
@@ -180,6 +185,19 @@ impl<F> Firewall<F> {
     #[must_use]
     pub fn is_initialised(&self) -> bool {
         self.initialised
+    }
+
+    /// Whether this worker has answered init().
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Whether more of the host's messages can wait. When they came is known of those alone that have
+    /// been taken from its socket: an answer to one that was left there could come too late and pass.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
     }
 
     /// Whether the host's messages have to wait.
@@ -430,16 +448,17 @@ impl<F> Firewall<F> {
             let why = format!("it answers call {call} with {command}");
             return Err(untimely(why));
         }
-        if now.saturating_duration_since(asked.since) > self.limits.patience {
-            self.pending.remove(index);
-            return Err(untimely(format!("it answers {cookie} too late")));
-        }
+        let late = now.saturating_duration_since(asked.since) > self.limits.patience;
+        let too_late = || untimely(format!("it answers {cookie} too late"));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
-            self.initialised = true;
+            if late {
+                return Err(too_late());
+            }
+            (self.initialised, self.loaded) = (true, true);
             return Ok(Some(message));
         };
-        let (well, bytes) = self.checked_answer(&dialect, &message, true)?;
+        let (well, bytes) = self.checked_answer(&dialect, &message, !late)?;
         if let Some(asked) = self.pending.remove(index)
             && let Some(call) = dialect.call(command)
             && well
@@ -449,7 +468,11 @@ impl<F> Firewall<F> {
                 self.unanswered.clear();
             }
         }
-        self.initialised = true;
+        (self.initialised, self.loaded) = (true, true);
+        // The host does not hear of it, and yet it is what the worker is now.
+        if late {
+            return Err(too_late());
+        }
         Ok(Some(Message {
             bytes,
             fds: message.fds,
@@ -573,6 +596,8 @@ impl<F> Firewall<F> {
             left.pop_front();
             *asked = false;
         }
+        // init() comes first.
+        self.loaded = true;
         Ok(None)
     }
 
@@ -617,6 +642,12 @@ impl<F> Firewall<F> {
         Some(Wrong::new(format!("{name} is not answered in {answer} ms")))
     }
 
+    /// Whether another worker could be told what it needs to know.
+    #[must_use]
+    pub fn can_replace(&self) -> bool {
+        self.dialect.is_some() && self.record.is_complete()
+    }
+
     /// There is another worker, which knows nothing yet. False: it cannot be told what it needs to
     /// know.
     #[must_use]
@@ -625,6 +656,7 @@ impl<F> Firewall<F> {
             return false;
         };
         self.counts.replaced += 1;
+        self.loaded = false;
         self.from_worker = Frames::default();
         self.handles.another_worker();
         self.strikes = 0;

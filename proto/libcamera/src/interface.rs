@@ -82,12 +82,6 @@ impl Dialect {
             .filter_map(|event| event.answers.as_ref());
         answers.into_iter().find(|answers| answers.call == command)
     }
-
-    #[cfg(test)]
-    pub(crate) fn numbers(&self) -> (u32, u32) {
-        let number = |length: usize| u32::try_from(length).unwrap();
-        (number(self.0.calls.len()), number(self.0.events.len()))
-    }
 }
 
 /// Calls and events count from 1.

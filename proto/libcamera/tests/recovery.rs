@@ -185,3 +185,33 @@ fn the_hosts_calls_wait_while_a_worker_is_replaced() {
     assert_eq!(told[0].command(), INIT);
     assert!(between.firewall.is_busy());
 }
+
+#[test]
+fn what_is_answered_too_late_has_happened_all_the_same() {
+    let mut between = Between::streaming();
+    let (cookie, _) = between.says(STOP, &[]);
+    between.later(2000);
+    speech::dropped(between.worker(&message(STOP, cookie, &[])));
+    assert_eq!(between.replaced(false), [INIT, CONFIGURE]);
+}
+
+#[test]
+fn a_worker_is_loaded_once_it_has_answered_init_and_not_when_it_says_anything() {
+    let mut between = Between::streaming();
+    assert!(between.firewall.is_loaded());
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let init = between.told().remove(0);
+    let early = between.event(METADATA, &metadata(1));
+    assert!(matches!(early, Verdict::Swallowed), "{early:?}");
+    assert!(!between.firewall.is_loaded());
+    let answer = message(INIT, init.cookie(), &init_answer(&[]));
+    assert!(matches!(between.worker(&answer), Verdict::Swallowed));
+    assert!(between.firewall.is_loaded());
+}
+
+#[test]
+fn whether_a_worker_can_be_replaced_is_known_before_there_is_another() {
+    assert!(Between::streaming().firewall.can_replace());
+    assert!(!Between::new("novel").firewall.can_replace());
+}
