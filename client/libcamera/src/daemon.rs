@@ -73,6 +73,16 @@ impl Daemon {
         }
     }
 
+    /// One that has said Hello.
+    #[cfg(test)]
+    pub(crate) fn greeted(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            receiver: Receiver::new(),
+            session: 1,
+        }
+    }
+
     /// Asks for a worker of libcamera's.
     pub(crate) fn open(&mut self, ipa: &str, module: &str) -> Result<Worker, Error> {
         let request = OpenLibcamera {

@@ -321,3 +321,6 @@ fn say(
     }
     Ok(Sent::Yes)
 }
+
+#[cfg(test)]
+mod tests;
