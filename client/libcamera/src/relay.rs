@@ -99,9 +99,9 @@ impl Relay {
             // The daemon ends the worker when it sees our end.
             return Ok(Next::End);
         }
-        // In front of what it waited for: this is when it was said.
-        if from_application && let Some(next) = self.hear_application()? {
-            return Ok(next);
+        // First, for this is when it was said; and what the worker says after that comes after it.
+        if from_application {
+            return self.hear_application();
         }
         if from_daemon && let Some(worker) = self.daemon.overheard()? {
             self.replaced(worker)?;
@@ -172,11 +172,11 @@ impl Relay {
         Ok(None)
     }
 
-    fn hear_application(&mut self) -> Result<Option<Next>, Error> {
+    fn hear_application(&mut self) -> Result<Next, Error> {
         for _ in 0..TURN {
             match receive(self.application.as_fd(), &mut self.buffer) {
                 Received::Nothing => break,
-                Received::Closed => return Ok(Some(Next::End)),
+                Received::Closed => return Ok(Next::End),
                 Received::Broken(why) => return Err(Error::Relay(why)),
                 Received::Datagram(length, fds) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
@@ -185,7 +185,7 @@ impl Relay {
                 }
             }
         }
-        Ok(None)
+        Ok(Next::Go)
     }
 
     fn hear_worker(&mut self) -> Result<Next, Error> {

@@ -81,6 +81,17 @@ pub struct Counts {
     pub replaced: u64,
 }
 
+/// A message of the host's on its way.
+#[derive(Debug)]
+struct Waiting<F> {
+    order: u64,
+    message: Message<F>,
+    /// When the host said it.
+    since: Instant,
+    /// Another worker has had it.
+    again: bool,
+}
+
 /// A call that the host waits for.
 #[derive(Debug)]
 struct Pending<F> {
@@ -123,8 +134,8 @@ pub struct Firewall<F> {
     record: Record<F>,
     from_host: Frames,
     from_worker: Frames,
-    /// Of the host's messages those that the worker has not got, and when they came.
-    waiting: VecDeque<(u64, Message<F>, Instant)>,
+    /// Of the host's messages those that the worker has not got.
+    waiting: VecDeque<Waiting<F>>,
     order: u64,
     pending: VecDeque<Pending<F>>,
     unanswered: VecDeque<Unanswered<F>>,
@@ -219,7 +230,12 @@ impl<F> Firewall<F> {
     ) -> Result<(), crate::message::Broken> {
         if let Some(message) = self.from_host.datagram(bytes, fds)? {
             self.order += 1;
-            self.waiting.push_back((self.order, message, now));
+            self.waiting.push_back(Waiting {
+                order: self.order,
+                message,
+                since: now,
+                again: false,
+            });
         }
         Ok(())
     }
@@ -241,18 +257,18 @@ impl<F> Firewall<F> {
             }
             self.phase = Phase::Live;
         }
-        let (order, message, since) = self.waiting.pop_front()?;
-        Some(self.say(order, message, since, now))
+        let waiting = self.waiting.pop_front()?;
+        Some(self.say(waiting, now))
     }
 
     /// A call of the host's, as the worker is told it.
-    fn say(
-        &mut self,
-        order: u64,
-        original: Message<F>,
-        since: Instant,
-        now: Instant,
-    ) -> Message<F> {
+    fn say(&mut self, waiting: Waiting<F>, now: Instant) -> Message<F> {
+        let Waiting {
+            order,
+            message: original,
+            since,
+            again,
+        } = waiting;
         self.credit = (self.credit + EVENTS_PER_CALL).min(MAX_CREDIT);
         let command = original.command();
         if command == EXIT {
@@ -266,8 +282,11 @@ impl<F> Firewall<F> {
             let why = Wrong::new(format!("the host makes call {command}"));
             return self.misunderstood(why, order, original, since);
         };
-        if call.name == "configure" {
-            self.handles.forget();
+        match call.name.as_str() {
+            // The host has forgotten once, and knows what it has heard since.
+            "configure" if again => self.handles.another_worker(),
+            "configure" => self.handles.forget(),
+            _ => {}
         }
         let before = self.handles.all_seen();
         let prefix = original.bytes.get(..8).unwrap_or_default();
@@ -429,9 +448,12 @@ impl<F> Firewall<F> {
         Verdict::Fault(why)
     }
 
-    /// Cookie 0 is that of events and of init().
+    /// Cookie 0 is that of events and of init(), and of another call once the host has counted through.
     fn is_answer(&self, message: &Message<F>) -> bool {
-        message.cookie() != 0 || !self.initialised
+        let mut pending = self.pending.iter();
+        message.cookie() != 0
+            || !self.initialised
+            || pending.any(|call| call.original.cookie() == 0)
     }
 
     fn answer(&mut self, message: Message<F>, now: Instant) -> Result<Option<Message<F>>, Refused> {
@@ -468,11 +490,11 @@ impl<F> Firewall<F> {
                 self.unanswered.clear();
             }
         }
-        (self.initialised, self.loaded) = (true, true);
         // The host does not hear of it, and yet it is what the worker is now.
         if late {
             return Err(too_late());
         }
+        (self.initialised, self.loaded) = (true, true);
         Ok(Some(Message {
             bytes,
             fds: message.fds,
@@ -670,8 +692,16 @@ impl<F> Firewall<F> {
         let pending = pending.map(|call| (call.order, call.original, call.since));
         let unanswered = self.unanswered.drain(..);
         let unanswered = unanswered.map(|call| (call.order, call.original, now));
-        let mut again: Vec<_> = pending.chain(unanswered).collect();
-        again.sort_by_key(|(order, ..)| *order);
+        let again = pending.chain(unanswered);
+        let mut again: Vec<_> = again
+            .map(|(order, message, since)| Waiting {
+                order,
+                message,
+                since,
+                again: true,
+            })
+            .collect();
+        again.sort_by_key(|call| call.order);
         for call in again.into_iter().rev() {
             self.waiting.push_front(call);
         }

@@ -44,6 +44,9 @@ pub(crate) struct Handles {
     worker: BTreeMap<u32, Known>,
     /// Under which handle the host knows which content of a worker.
     told: BTreeMap<Vec<u8>, u32>,
+    /// The last of these. None is given twice: the host may have had it after its configure(), and
+    /// the firewall not yet.
+    last: u32,
     /// What of that is in a message that may not reach it.
     telling: Vec<Vec<u8>>,
 }
@@ -51,7 +54,10 @@ pub(crate) struct Handles {
 impl Handles {
     /// The host has said configure().
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            last: self.last,
+            ..Self::default()
+        };
     }
 
     /// The worker starts over: it is another one, or it is told configure() once more.
@@ -189,8 +195,9 @@ impl Handles {
         if self.told.len() >= MAX_MAPS * 4 {
             return Err(Wrong::new("the host has been told too many maps"));
         }
-        let last = self.told.values().max().copied().unwrap_or(0);
-        let handle = last.saturating_add(STEP);
+        let next = self.last.checked_add(STEP);
+        let handle = next.ok_or_else(|| Wrong::new("there are no handles left"))?;
+        self.last = handle;
         self.telling.push(content.clone());
         self.told.insert(content, handle);
         Ok(handle)
