@@ -329,8 +329,6 @@ fn schema() -> impl Strategy<Value = Schema> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
     #[test]
     fn a_host_never_breaks(
         schema in schema(),

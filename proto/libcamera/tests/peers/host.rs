@@ -138,6 +138,9 @@ fn size(bytes: &mut &[u8]) -> Result<usize, Break> {
     Ok(number(cut(bytes, 4)?, 0)? as usize)
 }
 
+/// Handle, kind of identifiers, entries and values.
+type Controls<'b> = (u32, u32, Vec<&'b [u8]>, &'b [u8]);
+
 struct Reader<'h, 'a> {
     host: &'h mut Host<'a>,
     by: Option<&'a str>,
@@ -239,12 +242,8 @@ impl Reader<'_, '_> {
         self.whole(name, kind, part)
     }
 
-    /// Handle, kind of identifiers, entries and values of a list or a map.
-    fn controls<'b>(
-        &self,
-        body: &'b [u8],
-        entry: usize,
-    ) -> Result<(u32, u32, Vec<&'b [u8]>, &'b [u8]), Break> {
+    /// What a list or a map is made of.
+    fn controls<'b>(&self, body: &'b [u8], entry: usize) -> Result<Controls<'b>, Break> {
         let word = |index: usize| number(body, index * 4);
         let (entries, size, values) = (word(2)? as usize, word(3)? as usize, word(4)? as usize);
         word(7)?;
