@@ -20,7 +20,7 @@ use crate::error::Error;
 pub(crate) const SYSTEM: &str = "/run/coldshoe/control.sock";
 const SOFTWARE: &str = concat!("coldshoe-libcamera ", env!("CARGO_PKG_VERSION"));
 /// Longer than the daemon gives a worker, so that its own verdict arrives first.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control socket of the user's own daemon if there is one, else the system's.
 pub(crate) fn socket() -> Result<PathBuf, Error> {
@@ -73,6 +73,16 @@ impl Daemon {
         }
     }
 
+    /// One that has said Hello.
+    #[cfg(test)]
+    pub(crate) fn greeted(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            receiver: Receiver::new(),
+            session: 1,
+        }
+    }
+
     /// Asks for a worker of libcamera's.
     pub(crate) fn open(&mut self, ipa: &str, module: &str) -> Result<Worker, Error> {
         let request = OpenLibcamera {
@@ -83,33 +93,39 @@ impl Daemon {
         self.worker()
     }
 
-    /// Asks for another one.
-    pub(crate) fn replace(&mut self, reason: FaultReason, why: String) -> Result<Worker, Error> {
+    /// Asks for another one, which is overheard within [`PATIENCE`].
+    pub(crate) fn replace(&mut self, reason: FaultReason, why: String) -> Result<(), Error> {
         let request = ReplaceWorker {
             session: self.session,
             reason: reason.into(),
             why,
         };
-        self.say(3, request)?;
-        self.worker()
+        self.say(3, request)
     }
 
     fn worker(&mut self) -> Result<Worker, Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.answer(left)? {
-                (Body::LibcameraOpened(opened), fds) => {
-                    self.session = opened.session;
-                    let missing = || Error::Daemon("the worker's socket is missing".to_owned());
-                    let socket = fds.into_iter().next().ok_or_else(missing)?;
-                    let series = opened.series;
-                    return Ok(Worker { socket, series });
-                }
-                // It sees the end of the worker, too, and the error that follows says the same.
-                (Body::SessionFault(_) | Body::Done(_), _) => {}
-                (other, _) => return Err(unexpected(&other)),
+            let (body, fds) = self.answer(left)?;
+            if let Some(worker) = self.opened(body, fds)? {
+                return Ok(worker);
             }
+        }
+    }
+
+    fn opened(&mut self, body: Body, fds: Vec<OwnedFd>) -> Result<Option<Worker>, Error> {
+        match body {
+            Body::LibcameraOpened(opened) => {
+                self.session = opened.session;
+                let missing = || Error::Daemon("the worker's socket is missing".to_owned());
+                let socket = fds.into_iter().next().ok_or_else(missing)?;
+                let series = opened.series;
+                Ok(Some(Worker { socket, series }))
+            }
+            // It sees the end of the worker, too, and the error that follows says the same.
+            Body::SessionFault(_) | Body::Done(_) => Ok(None),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -131,10 +147,11 @@ impl Daemon {
         self.say(0, withheld)
     }
 
-    /// What is said while nobody asks: nothing that has to be known then.
-    pub(crate) fn overheard(&mut self) -> Result<(), Error> {
+    /// What is said while nobody waits: of that, another worker alone has to be known.
+    pub(crate) fn overheard(&mut self) -> Result<Option<Worker>, Error> {
         match self.answer(Duration::ZERO) {
-            Ok(_) | Err(Error::Patience) => Ok(()),
+            Ok((body, fds)) => self.opened(body, fds),
+            Err(Error::Patience) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coldshoe_libcamera_wire::{MAX_FDS, MAX_MESSAGE};
 use rustix::cmsg_space;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -15,22 +14,28 @@ use rustix::net::{
 
 use crate::error::Error;
 
-/// Patience with an end that does not read: libcamera's with an answer.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 2,
-    tv_nsec: 0,
-};
-
 /// What a socket has.
 pub(crate) enum Received {
     Nothing,
     Closed,
     /// Bytes in the buffer, and descriptors.
     Datagram(usize, Vec<OwnedFd>),
+    /// What libcamera does not send.
+    Broken(String),
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Yes,
+    /// There is no room.
+    Full,
+    /// There is nobody.
+    Gone,
 }
 
 /// The next datagram, if there is one.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Error> {
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Received {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -42,27 +47,26 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Recei
         }
     }
     match received {
-        Ok(message) if message.bytes == 0 && fds.is_empty() => Ok(Received::Closed),
+        Ok(message) if message.bytes == 0 && fds.is_empty() => Received::Closed,
         Ok(message) => {
             let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
             if message.flags.intersects(cut) || message.bytes > MAX_MESSAGE {
-                let why = "a message is larger than libcamera's can be";
-                return Err(Error::Relay(why.to_owned()));
+                return Received::Broken("a message is larger than libcamera's can be".to_owned());
             }
-            Ok(Received::Datagram(message.bytes, fds))
+            Received::Datagram(message.bytes, fds)
         }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
-        Err(Errno::CONNRESET) => Ok(Received::Closed),
-        Err(error) => Err(broken("receive", error)),
+        Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
+        Err(Errno::CONNRESET) => Received::Closed,
+        Err(error) => Received::Broken(format!("receive: {error}")),
     }
 }
 
-/// Whether there was somebody to send to.
+/// Sends, if there is room.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     datagram: &[u8],
     fds: &[OwnedFd],
-) -> Result<bool, Error> {
+) -> Result<Sent, Error> {
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {
@@ -74,18 +78,12 @@ pub(crate) fn send(
             ));
         }
         match sendmsg(socket, &[IoSlice::new(datagram)], &mut control, flags) {
-            Ok(_) => return Ok(true),
+            Ok(_) => return Ok(Sent::Yes),
             Err(Errno::INTR) => {}
             Err(Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED | Errno::NOTCONN) => {
-                return Ok(false);
+                return Ok(Sent::Gone);
             }
-            Err(Errno::AGAIN) => {
-                let mut room = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
-                if poll(&mut room, Some(&PATIENCE)) == Ok(0) {
-                    let why = "one end does not read what the other says";
-                    return Err(Error::Relay(why.to_owned()));
-                }
-            }
+            Err(Errno::AGAIN) => return Ok(Sent::Full),
             Err(error) => return Err(broken("send", error)),
         }
     }

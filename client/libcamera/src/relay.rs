@@ -1,7 +1,7 @@
 //! Between the application and its worker, until one of them is gone for good.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coldshoe_control::client::FaultReason;
 use coldshoe_libcamera_wire::{
@@ -10,8 +10,8 @@ use coldshoe_libcamera_wire::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::daemon::{Daemon, Worker};
-use crate::datagram::{Received, broken, receive, send};
+use crate::daemon::{Daemon, PATIENCE, Worker};
+use crate::datagram::{Received, Sent, broken, receive, send};
 use crate::error::Error;
 use crate::shadow::Shadows;
 
@@ -19,12 +19,14 @@ use crate::shadow::Shadows;
 const EXIT: u32 = 0;
 /// Datagrams that one end may have in a row: two messages.
 const TURN: usize = 4;
+/// For a worker to read what it is told: then there is time left for another one.
+const READS: Duration = Duration::from_millis(500);
 
 pub(crate) struct Relay {
     application: OwnedFd,
     /// Readable when the application has ended.
     application_pidfd: OwnedFd,
-    worker: OwnedFd,
+    worker: Side,
     daemon: Daemon,
     firewall: Firewall<OwnedFd, Shadows>,
     buffer: Vec<u8>,
@@ -34,6 +36,13 @@ pub(crate) struct Relay {
     told_to_exit: bool,
     /// How many messages the daemon knows to be withheld.
     reported: u64,
+}
+
+/// The worker's side.
+enum Side {
+    Worker(OwnedFd),
+    /// The daemon is asked for another one, until then.
+    Asked(Instant),
 }
 
 /// What follows.
@@ -56,7 +65,7 @@ impl Relay {
         Self {
             application,
             application_pidfd,
-            worker: worker.socket,
+            worker: Side::Worker(worker.socket),
             daemon,
             firewall: Firewall::new(dialect, Limits::default(), Shadows::default()),
             // One byte more shows what is too large.
@@ -80,11 +89,8 @@ impl Relay {
     }
 
     fn turn(&mut self) -> Result<Next, Error> {
-        while let Some(message) = self.firewall.next(Instant::now()) {
-            self.told_to_exit |= message.command() == EXIT;
-            if !say(&self.worker, &message)? {
-                return Ok(ended());
-            }
+        if let Some(next) = self.tell_worker()? {
+            return Ok(next);
         }
         if let Some(why) = self.firewall.strange() {
             self.daemon.withheld(self.reported, why.to_string(), true)?;
@@ -94,64 +100,125 @@ impl Relay {
             // The daemon ends the worker when it sees our end.
             return Ok(Next::End);
         }
-        if from_daemon {
-            self.daemon.overheard()?;
-        }
-        if from_worker {
-            for _ in 0..TURN {
-                match receive(self.worker.as_fd(), &mut self.buffer)? {
-                    Received::Nothing => break,
-                    Received::Closed => return Ok(ended()),
-                    Received::Datagram(length, fds) => match self.hear_worker(length, fds)? {
-                        Next::Go => {}
-                        other => return Ok(other),
-                    },
-                }
-            }
-        }
+        // First, for this is when it was said; and what the worker says after that comes after it.
         if from_application {
-            for _ in 0..TURN {
-                match receive(self.application.as_fd(), &mut self.buffer)? {
-                    Received::Nothing => break,
-                    Received::Closed => return Ok(Next::End),
-                    Received::Datagram(length, fds) => {
-                        let datagram = self.buffer.get(..length).unwrap_or_default();
-                        let heard = self.firewall.host(datagram, fds, Instant::now());
-                        heard.map_err(|error| Error::Invocation(error.to_string()))?;
-                    }
-                }
-            }
+            return self.hear_application();
         }
-        Ok(match self.firewall.overdue(Instant::now()) {
-            Some(Wrong(why)) => Next::Replace(FaultReason::Deadline, why),
-            None => Next::Go,
-        })
+        if from_daemon && let Some(worker) = self.daemon.overheard()? {
+            self.replaced(worker)?;
+            return Ok(Next::Go);
+        }
+        match self.worker {
+            Side::Asked(until) if until <= Instant::now() => Err(Error::Patience),
+            Side::Asked(_) => Ok(Next::Go),
+            Side::Worker(_) if from_worker => self.hear_worker(),
+            Side::Worker(_) => Ok(self.overdue()),
+        }
     }
 
     /// Until something is there: the application's end, the worker, the daemon, the application.
     fn wait(&self) -> Result<[bool; 4], Error> {
-        // What the application says stays where it is while a worker is told what it needs to know.
-        let application = if self.firewall.is_busy() {
-            PollFlags::empty()
-        } else {
-            PollFlags::IN
+        let if_in = |wanted| {
+            if wanted {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            }
+        };
+        let (worker, due) = match &self.worker {
+            Side::Worker(worker) => (Some(worker), self.firewall.next_deadline()),
+            Side::Asked(until) => (None, Some(*until)),
         };
         let mut ready = [
             PollFd::new(&self.application_pidfd, PollFlags::IN),
-            PollFd::new(&self.worker, PollFlags::IN),
             PollFd::new(&self.daemon, PollFlags::IN),
-            PollFd::new(&self.application, application),
+            PollFd::new(&self.application, if_in(self.firewall.has_room())),
+            PollFd::new(worker.unwrap_or(&self.application), if_in(worker.is_some())),
         ];
-        let due = self.firewall.next_deadline();
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut ready, left.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(ready.map(|fd| !fd.revents().is_empty())),
+            Ok(_) | Err(Errno::INTR) => {
+                let [gone, daemon, application, from_worker] =
+                    ready.map(|fd| !fd.revents().is_empty());
+                Ok([gone, from_worker && worker.is_some(), daemon, application])
+            }
             Err(error) => Err(broken("poll", error)),
         }
     }
 
-    fn hear_worker(&mut self, length: usize, fds: Vec<OwnedFd>) -> Result<Next, Error> {
+    /// All that there is to tell it, as long as it reads.
+    fn tell_worker(&mut self) -> Result<Option<Next>, Error> {
+        let Side::Worker(worker) = &self.worker else {
+            return Ok(None);
+        };
+        let until = Instant::now() + READS;
+        while let Some(message) = self.firewall.next(Instant::now()) {
+            self.told_to_exit |= message.command() == EXIT;
+            let sent = say(worker, &message, || {
+                let left = until.saturating_duration_since(Instant::now());
+                let left = Timespec::try_from(left).ok();
+                let mut room = [PollFd::new(worker, PollFlags::OUT)];
+                Ok(!matches!(poll(&mut room, left.as_ref()), Ok(0)))
+            })?;
+            match sent {
+                Sent::Yes => {}
+                Sent::Gone => return Ok(Some(ended())),
+                Sent::Full => {
+                    let why = "it does not read what it is told".to_owned();
+                    return Ok(Some(Next::Replace(FaultReason::Deadline, why)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn hear_application(&mut self) -> Result<Next, Error> {
+        for _ in 0..TURN {
+            match receive(self.application.as_fd(), &mut self.buffer) {
+                Received::Nothing => break,
+                Received::Closed => return Ok(Next::End),
+                Received::Broken(why) => return Err(Error::Relay(why)),
+                Received::Datagram(length, fds) => {
+                    let datagram = self.buffer.get(..length).unwrap_or_default();
+                    let heard = self.firewall.host(datagram, fds, Instant::now());
+                    heard.map_err(|error| Error::Invocation(error.to_string()))?;
+                }
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    fn hear_worker(&mut self) -> Result<Next, Error> {
+        for _ in 0..TURN {
+            let Side::Worker(worker) = &self.worker else {
+                return Ok(Next::Go);
+            };
+            match receive(worker.as_fd(), &mut self.buffer) {
+                Received::Nothing => return Ok(self.overdue()),
+                Received::Closed => return Ok(ended()),
+                Received::Broken(why) => {
+                    self.report(&why, true)?;
+                    return Ok(Next::Replace(FaultReason::Protocol, why));
+                }
+                Received::Datagram(length, fds) => match self.heard(length, fds)? {
+                    Next::Go => {}
+                    other => return Ok(other),
+                },
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    /// Once all that the worker has said is heard: this end may have slept, and the worker not.
+    fn overdue(&self) -> Next {
+        match self.firewall.overdue(Instant::now()) {
+            Some(Wrong(why)) => Next::Replace(FaultReason::Deadline, why),
+            None => Next::Go,
+        }
+    }
+
+    fn heard(&mut self, length: usize, fds: Vec<OwnedFd>) -> Result<Next, Error> {
         let datagram = self.buffer.get(..length).unwrap_or_default();
         let why = match self.firewall.worker(datagram, fds, Instant::now()) {
             Verdict::Half => return Ok(Next::Go),
@@ -159,7 +226,7 @@ impl Relay {
             Verdict::Pass(message) => {
                 // The daemon is told before the application hears of it.
                 let next = self.has_answered_init()?;
-                return Ok(if say(&self.application, &message)? {
+                return Ok(if self.tell_application(&message)? {
                     next
                 } else {
                     Next::End
@@ -175,8 +242,23 @@ impl Relay {
         Ok(Next::Replace(FaultReason::Protocol, why))
     }
 
+    /// Whether there was somebody to tell it, however long that does not read: whoever has stopped it
+    /// may let it go on.
+    fn tell_application(&self, message: &Message<OwnedFd>) -> Result<bool, Error> {
+        let sent = say(&self.application, message, || {
+            let mut room = [
+                PollFd::new(&self.application, PollFlags::OUT),
+                PollFd::new(&self.application_pidfd, PollFlags::IN),
+            ];
+            let polled = poll(&mut room, None);
+            let [_, gone] = &room;
+            Ok(polled.is_err() || gone.revents().is_empty())
+        })?;
+        Ok(sent == Sent::Yes)
+    }
+
     fn has_answered_init(&mut self) -> Result<Next, Error> {
-        if !self.initialised {
+        if !self.initialised && self.firewall.is_loaded() {
             self.initialised = true;
             self.daemon.initialised()?;
         }
@@ -195,12 +277,23 @@ impl Relay {
 
     /// Another worker, of which the application hears nothing.
     fn replace(&mut self, reason: FaultReason, why: String) -> Result<(), Error> {
-        if !self.firewall.worker_replaced(Instant::now()) {
+        if !self.firewall.can_replace() {
             let why = if why.is_empty() { "it has ended" } else { &why };
             return Err(Error::NotReplaced(why.to_owned()));
         }
-        let worker = self.daemon.replace(reason, why)?;
-        self.worker = worker.socket;
+        self.daemon.replace(reason, why)?;
+        self.worker = Side::Asked(Instant::now() + PATIENCE);
+        Ok(())
+    }
+
+    fn replaced(&mut self, worker: Worker) -> Result<(), Error> {
+        let asked = matches!(self.worker, Side::Asked(_));
+        if !asked || !self.firewall.worker_replaced(Instant::now()) {
+            return Err(Error::Daemon(
+                "it gives a worker, and nobody asked".to_owned(),
+            ));
+        }
+        self.worker = Side::Worker(worker.socket);
         self.initialised = false;
         Ok(())
     }
@@ -210,8 +303,25 @@ fn ended() -> Next {
     Next::Replace(FaultReason::Unspecified, String::new())
 }
 
-/// Whether there was somebody to say it to.
-fn say(to: &OwnedFd, message: &Message<OwnedFd>) -> Result<bool, Error> {
+/// Both datagrams of a message. `room` waits for room, and says whether there is hope of it.
+fn say(
+    to: &OwnedFd,
+    message: &Message<OwnedFd>,
+    mut room: impl FnMut() -> Result<bool, Error>,
+) -> Result<Sent, Error> {
     let header = header(message);
-    Ok(send(to.as_fd(), &header, &[])? && send(to.as_fd(), &message.bytes, &message.fds)?)
+    let both = [(&header[..], &[][..]), (&message.bytes, &message.fds)];
+    for (bytes, fds) in both {
+        loop {
+            match send(to.as_fd(), bytes, fds)? {
+                Sent::Yes => break,
+                Sent::Full if room()? => {}
+                other => return Ok(other),
+            }
+        }
+    }
+    Ok(Sent::Yes)
 }
+
+#[cfg(test)]
+mod tests;

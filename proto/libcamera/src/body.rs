@@ -16,6 +16,9 @@ use crate::message::number;
 /// How deep one thing may be in another: interfaces have five.
 const MAX_DEPTH: usize = 16;
 
+/// The lists that must have libcamera's own controls.
+const METADATA: &str = "metadata";
+
 /// From whom a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -213,7 +216,7 @@ impl<'a, 'h> Walk<'a, 'h> {
                 let body = input.take(length)?;
                 self.info_map(body)?;
             }
-            Kind::ControlList => self.control_list(input)?,
+            Kind::ControlList => self.control_list(name, input)?,
             Kind::Struct(fields) => {
                 let start = self.out.len();
                 for field in fields.iter() {
@@ -332,6 +335,14 @@ impl<'a, 'h> Walk<'a, 'h> {
                 self.sized(body);
             }
             Side::Worker(heard) => {
+                // It becomes part of what a camera can do.
+                if self
+                    .words
+                    .map(body)?
+                    .is_some_and(|map| !map.is_libcameras())
+                {
+                    return Err(Wrong::new("controls of a camera that are not libcamera's"));
+                }
                 let body = self.handles.worker_map(self.words, body, heard)?;
                 self.sized(&body);
             }
@@ -340,7 +351,7 @@ impl<'a, 'h> Walk<'a, 'h> {
     }
 
     /// Two sizes, of a map that may be there and of the list, and both.
-    fn control_list(&mut self, input: &mut Input<'_>) -> Result<(), Wrong> {
+    fn control_list(&mut self, name: &str, input: &mut Input<'_>) -> Result<(), Wrong> {
         let (map_length, list_length) = (input.length()?, input.length()?);
         let (map, list) = (input.take(map_length)?, input.take(list_length)?);
         let (map, list) = match self.side {
@@ -357,8 +368,12 @@ impl<'a, 'h> Walk<'a, 'h> {
                 } else {
                     self.handles.worker_map(self.words, map, heard)?
                 };
-                let (missed, list) = self.handles.worker_list(self.words, list, heard)?;
-                (missed.unwrap_or(map), list)
+                let list = self.handles.worker_list(self.words, list, heard)?;
+                // It becomes part of a request, and applications look its controls up.
+                if name == METADATA && !list.global {
+                    return Err(Wrong::new("metadata that are not libcamera's controls"));
+                }
+                (list.missed.unwrap_or(map), list.body)
             }
         };
         self.write(u32::try_from(map.len()).unwrap_or(0));

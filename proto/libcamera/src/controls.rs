@@ -37,6 +37,10 @@ pub(crate) struct Vocabulary {
     /// Bytes of a value of each type.
     sizes: Vec<usize>,
     string: u8,
+    byte: u8,
+    i32: u8,
+    /// Types that a host gives a driver as they are; of others it takes a 32-bit number.
+    numbers: Vec<u8>,
     controls: BTreeMap<u32, (u8, Arity)>,
 }
 
@@ -64,6 +68,12 @@ impl Vocabulary {
             tagged: how.tagged,
             sizes: how.types.iter().map(|(_, size)| *size).collect(),
             string: kind("string")?,
+            byte: kind("byte")?,
+            i32: kind("i32")?,
+            numbers: ["byte", "u16", "u32", "i32", "i64"]
+                .into_iter()
+                .filter_map(|name| kind(name).ok())
+                .collect(),
             controls,
         })
     }
@@ -93,23 +103,38 @@ impl Vocabulary {
             let declared =
                 declared.ok_or_else(|| wrong(format!("control {id} has a type that is none")))?;
             let expected = known.map_or(declared, |(kind, _)| kind);
-            if self.format == 1 {
-                self.starts(id, number(entry, 8), at)?;
-                for _ in 0..3 {
-                    let kind = parts.values.get(at..).map_or(0, |rest| number(rest, 0));
-                    let kind = u8::try_from(kind).unwrap_or(u8::MAX);
-                    at = self.value(id, kind, 1, at, parts.values)?;
-                    self.fits(id, kind, expected)?;
-                }
+            // Those of text are of its length.
+            let range = if expected == self.string {
+                self.i32
             } else {
-                for limit in entry.get(16..).unwrap_or_default().chunks_exact(16) {
-                    let value = Entry::of(limit);
-                    self.starts(id, value.offset, at)?;
-                    at = self.value(id, value.kind, value.count, at, parts.values)?;
-                    self.fits(id, value.kind, expected)?;
+                expected
+            };
+            let mut array = false;
+            for index in 0..3 {
+                let limit = self.limit(entry, index, at, parts.values);
+                if self.format == 2 || index == 0 {
+                    self.starts(id, limit.offset, at)?;
                 }
+                at = self.value(id, &limit, at, parts.values)?;
+                // A host insists on the type of the first.
+                if limit.kind != range && (index == 0 || ![NONE, expected].contains(&limit.kind)) {
+                    return Err(wrong(format!("control {id} has a limit of another type")));
+                }
+                array |= limit.is_array != 0;
             }
-            types.insert(id, expected);
+            if array
+                && known.is_some_and(|(kind, arity)| kind != self.string && arity == Arity::One)
+            {
+                return Err(wrong(format!("control {id} has an array as its limit")));
+            }
+            // A host looks for a control of the map under its number, and insists on finding this one.
+            let kind = Kind {
+                of: expected,
+                array,
+            };
+            if types.insert(id, kind).is_some() && !global {
+                return Err(wrong(format!("control {id} is in its map twice")));
+            }
         }
         Ok(Some(InfoMap {
             handle: parts.handle,
@@ -118,12 +143,13 @@ impl Vocabulary {
         }))
     }
 
-    /// Looks at a list; `map` gives the map of a handle that is not 0.
+    /// Looks at a list; `map` gives the map of a handle that is not 0. Whether its controls are
+    /// libcamera's own.
     pub(crate) fn list<'a>(
         &self,
         body: &[u8],
         map: impl FnOnce(u32) -> Option<&'a InfoMap>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<bool, Wrong> {
         let entry_size = if self.format == 1 { 16 } else { 20 };
         let parts = self.parts(body, entry_size)?;
         let own = match parts.handle {
@@ -139,11 +165,13 @@ impl Vocabulary {
             let id = number(entry, 0);
             let value = Entry::of(entry.get(4..).unwrap_or_default());
             self.starts(id, value.offset, at)?;
-            at = self.value(id, value.kind, value.count, at, parts.values)?;
+            at = self.value(id, &value, at, parts.values)?;
             let expected = match own {
                 Some(map) if !map.global => {
                     let kind = map.types.get(&id);
-                    *kind.ok_or_else(|| wrong(format!("control {id} is not in the list's map")))?
+                    let kind = kind
+                        .ok_or_else(|| wrong(format!("control {id} is not in the list's map")))?;
+                    self.driver(id, &value, *kind)?
                 }
                 _ => {
                     let known = self.known(id, true)?;
@@ -156,7 +184,7 @@ impl Vocabulary {
                 return Err(wrong(format!("control {id} has a value of another type")));
             }
         }
-        Ok(())
+        Ok(parts.entries.is_empty() || own.is_none_or(|map| map.global))
     }
 
     fn parts<'a>(&self, body: &'a [u8], entry_size: usize) -> Result<Parts<'a>, Wrong> {
@@ -203,14 +231,14 @@ impl Vocabulary {
     }
 
     /// Where the value after this one begins.
-    fn value(
-        &self,
-        id: u32,
-        kind: u8,
-        count: u16,
-        at: usize,
-        values: &[u8],
-    ) -> Result<usize, Wrong> {
+    fn value(&self, id: u32, value: &Entry, at: usize, values: &[u8]) -> Result<usize, Wrong> {
+        let (kind, count) = (value.kind, value.count);
+        // A host reads one, whatever the number says.
+        if value.is_array == 0 && kind != NONE && count != 1 {
+            return Err(wrong(format!(
+                "control {id} has {count} values, and no array"
+            )));
+        }
         let size = self.size(kind);
         let size = size.ok_or_else(|| wrong(format!("control {id} has type {kind}")))?;
         let mut start = at;
@@ -228,11 +256,30 @@ impl Vocabulary {
         Ok(end)
     }
 
-    fn fits(&self, id: u32, kind: u8, expected: u8) -> Result<(), Wrong> {
-        if kind == NONE || expected == NONE || kind == expected {
-            return Ok(());
+    /// The least, the largest or the default value that an entry of a map has.
+    fn limit(&self, entry: &[u8], index: usize, at: usize, values: &[u8]) -> Entry {
+        if self.format == 2 {
+            let place = 16_usize.saturating_add(index.saturating_mul(16));
+            return Entry::of(entry.get(place..).unwrap_or_default());
         }
-        Err(wrong(format!("control {id} has a limit of another type")))
+        let kind = values.get(at..).map_or(0, |rest| number(rest, 0));
+        Entry {
+            kind: u8::try_from(kind).unwrap_or(u8::MAX),
+            is_array: 0,
+            count: 1,
+            offset: number(entry, 8),
+        }
+    }
+
+    /// The type that a host asks a value for before it gives it to a driver.
+    fn driver(&self, id: u32, value: &Entry, kind: Kind) -> Result<u8, Wrong> {
+        if value.is_array != 0 && !kind.array && kind.of != self.byte {
+            return Err(wrong(format!(
+                "control {id} has an array, and is one number"
+            )));
+        }
+        let is_number = self.numbers.contains(&kind.of);
+        Ok(if is_number { kind.of } else { self.i32 })
     }
 
     fn arity(&self, id: u32, value: &Entry, kind: u8, arity: Arity) -> Result<(), Wrong> {
@@ -268,7 +315,27 @@ pub(crate) struct InfoMap {
     pub(crate) handle: u32,
     /// Its identifiers are libcamera's own.
     global: bool,
-    types: BTreeMap<u32, u8>,
+    types: BTreeMap<u32, Kind>,
+}
+
+impl InfoMap {
+    /// Whether it has libcamera's own controls, or none.
+    pub(crate) fn is_libcameras(&self) -> bool {
+        self.global || self.types.is_empty()
+    }
+
+    /// Whether one of its controls is another one there.
+    pub(crate) fn contradicts(&self, other: &Self) -> bool {
+        let same = |(id, kind): (&u32, &Kind)| other.types.get(id).is_none_or(|of| of == kind);
+        self.global == other.global && !self.types.iter().all(same)
+    }
+}
+
+/// A control, as a map says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    of: u8,
+    array: bool,
 }
 
 struct Parts<'a> {

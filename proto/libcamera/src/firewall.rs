@@ -26,6 +26,8 @@ const MAX_EVENT: u32 = 32;
 const MAX_PENDING: usize = 16;
 /// Calls of an interface that is not known may all wait for an answer.
 const MAX_UNKNOWN: usize = 256;
+/// Messages of the host that may wait for a worker: some seconds of a fast camera.
+const MAX_WAITING: usize = 1024;
 /// Calls without an answer of their own that are kept, and those that an event answers.
 const MAX_UNANSWERED: usize = 8;
 const MAX_AWAITED: usize = 64;
@@ -83,6 +85,17 @@ pub struct Counts {
     pub replaced: u64,
 }
 
+/// A message of the host's on its way.
+#[derive(Debug)]
+struct Waiting<F> {
+    order: u64,
+    message: Message<F>,
+    /// When the host said it.
+    since: Instant,
+    /// Another worker has had it.
+    again: bool,
+}
+
 /// A call that the host waits for.
 #[derive(Debug)]
 struct Pending<F> {
@@ -137,13 +150,15 @@ pub struct Firewall<F, B = ()> {
     record: Record<F>,
     from_host: Frames,
     from_worker: Frames,
-    /// Of the host's messages those that the worker has not got, and when they came.
-    waiting: VecDeque<(u64, Message<F>, Instant)>,
+    /// Of the host's messages those that the worker has not got.
+    waiting: VecDeque<Waiting<F>>,
     order: u64,
     pending: VecDeque<Pending<F>>,
     unanswered: VecDeque<Unanswered<F>>,
     phase: Phase<F>,
     initialised: bool,
+    /// This worker, too.
+    loaded: bool,
     credit: u32,
     strikes: u32,
     counts: Counts,
@@ -170,6 +185,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             unanswered: VecDeque::new(),
             phase: Phase::Live,
             initialised: false,
+            loaded: false,
             credit: EVENTS_PER_CALL,
             strikes: 0,
             counts: Counts::default(),
@@ -206,6 +222,19 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         self.initialised
     }
 
+    /// Whether this worker has answered init().
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Whether more of the host's messages can wait. When they came is known of those alone that have
+    /// been taken from its socket: an answer to one that was left there could come too late and pass.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
     /// Whether the host's messages have to wait.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -225,7 +254,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
     ) -> Result<(), crate::message::Broken> {
         if let Some(message) = self.from_host.datagram(bytes, fds)? {
             self.order += 1;
-            self.waiting.push_back((self.order, message, now));
+            self.waiting.push_back(Waiting {
+                order: self.order,
+                message,
+                since: now,
+                again: false,
+            });
         }
         Ok(())
     }
@@ -247,18 +281,18 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             }
             self.phase = Phase::Live;
         }
-        let (order, message, since) = self.waiting.pop_front()?;
-        Some(self.say(order, message, since, now))
+        let waiting = self.waiting.pop_front()?;
+        Some(self.say(waiting, now))
     }
 
     /// A call of the host's, as the worker is told it.
-    fn say(
-        &mut self,
-        order: u64,
-        original: Message<F>,
-        since: Instant,
-        now: Instant,
-    ) -> Message<F> {
+    fn say(&mut self, waiting: Waiting<F>, now: Instant) -> Message<F> {
+        let Waiting {
+            order,
+            message: original,
+            since,
+            again,
+        } = waiting;
         self.credit = (self.credit + EVENTS_PER_CALL).min(MAX_CREDIT);
         let command = original.command();
         if command == EXIT {
@@ -272,8 +306,11 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             let why = Wrong::new(format!("the host makes call {command}"));
             return self.misunderstood(why, order, original, since);
         };
-        if call.name == "configure" {
-            self.handles.forget();
+        match call.name.as_str() {
+            // The host has forgotten once, and knows what it has heard since.
+            "configure" if again => self.handles.another_worker(),
+            "configure" => self.handles.forget(),
+            _ => {}
         }
         let before = self.handles.all_seen();
         let prefix = original.bytes.get(..8).unwrap_or_default();
@@ -460,6 +497,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         } else {
             self.event(&message)
         };
+        self.handles.hears(matches!(verdict, Ok(Some(_))));
         match verdict {
             Ok(Some(message)) => {
                 self.counts.passed += 1;
@@ -484,9 +522,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         Verdict::Fault(why)
     }
 
-    /// Cookie 0 is that of events and of init().
+    /// Cookie 0 is that of events and of init(), and of another call once the host has counted through.
     fn is_answer(&self, message: &Message<F>) -> bool {
-        message.cookie() != 0 || !self.initialised
+        let mut pending = self.pending.iter();
+        message.cookie() != 0
+            || !self.initialised
+            || pending.any(|call| call.original.cookie() == 0)
     }
 
     fn answer(&mut self, message: Message<F>, now: Instant) -> Result<Option<Message<F>>, Refused> {
@@ -503,16 +544,17 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             let why = format!("it answers call {call} with {command}");
             return Err(untimely(why));
         }
-        if now.saturating_duration_since(asked.since) > self.limits.patience {
-            self.pending.remove(index);
-            return Err(untimely(format!("it answers {cookie} too late")));
-        }
+        let late = now.saturating_duration_since(asked.since) > self.limits.patience;
+        let too_late = || untimely(format!("it answers {cookie} too late"));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
-            self.initialised = true;
+            if late {
+                return Err(too_late());
+            }
+            (self.initialised, self.loaded) = (true, true);
             return Ok(Some(message));
         };
-        let (well, bytes) = self.checked_answer(&dialect, &message, true)?;
+        let (well, bytes) = self.checked_answer(&dialect, &message, !late)?;
         if let Some(asked) = self.pending.remove(index)
             && let Some(call) = dialect.call(command)
             && well
@@ -522,7 +564,11 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                 self.unanswered.clear();
             }
         }
-        self.initialised = true;
+        // The host does not hear of it, and yet it is what the worker is now.
+        if late {
+            return Err(too_late());
+        }
+        (self.initialised, self.loaded) = (true, true);
         Ok(Some(Message {
             bytes,
             fds: message.fds,
@@ -654,6 +700,8 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             left.pop_front();
             *asked = false;
         }
+        // init() comes first.
+        self.loaded = true;
         Ok(None)
     }
 
@@ -698,6 +746,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         Some(Wrong::new(format!("{name} is not answered in {answer} ms")))
     }
 
+    /// Whether another worker could be told what it needs to know.
+    #[must_use]
+    pub fn can_replace(&self) -> bool {
+        self.dialect.is_some() && self.record.is_complete()
+    }
+
     /// There is another worker, which knows nothing yet. False: it cannot be told what it needs to
     /// know.
     #[must_use]
@@ -706,6 +760,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             return false;
         };
         self.counts.replaced += 1;
+        self.loaded = false;
         self.from_worker = Frames::default();
         self.handles.another_worker();
         self.strikes = 0;
@@ -719,8 +774,16 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         let pending = pending.map(|call| (call.order, call.original, call.since));
         let unanswered = self.unanswered.drain(..);
         let unanswered = unanswered.map(|call| (call.order, call.original, now));
-        let mut again: Vec<_> = pending.chain(unanswered).collect();
-        again.sort_by_key(|(order, ..)| *order);
+        let again = pending.chain(unanswered);
+        let mut again: Vec<_> = again
+            .map(|(order, message, since)| Waiting {
+                order,
+                message,
+                since,
+                again: true,
+            })
+            .collect();
+        again.sort_by_key(|call| call.order);
         for call in again.into_iter().rev() {
             self.waiting.push_front(call);
         }

@@ -25,6 +25,15 @@ struct Known {
     content: Vec<u8>,
 }
 
+/// A list of a worker's, as the host may see it.
+pub(crate) struct Listed {
+    /// The map that must be in front of it.
+    pub(crate) missed: Option<Vec<u8>>,
+    pub(crate) body: Vec<u8>,
+    /// Its controls are libcamera's own.
+    pub(crate) global: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     /// The host's, and its bytes as it said them.
@@ -35,18 +44,35 @@ pub(crate) struct Handles {
     worker: BTreeMap<u32, Known>,
     /// Under which handle the host knows which content of a worker.
     told: BTreeMap<Vec<u8>, u32>,
+    /// The last of these. None is given twice: the host may have had it after its configure(), and
+    /// the firewall not yet.
+    last: u32,
+    /// What of that is in a message that may not reach it.
+    telling: Vec<Vec<u8>>,
 }
 
 impl Handles {
     /// The host has said configure().
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            last: self.last,
+            ..Self::default()
+        };
     }
 
     /// The worker starts over: it is another one, or it is told configure() once more.
     pub(crate) fn another_worker(&mut self) {
         self.seen.clear();
         self.worker.clear();
+    }
+
+    /// Whether the host gets the message that was looked at.
+    pub(crate) fn hears(&mut self, passed: bool) {
+        for content in self.telling.drain(..) {
+            if !passed {
+                self.told.remove(&content);
+            }
+        }
     }
 
     /// The worker is told these once more.
@@ -97,6 +123,11 @@ impl Handles {
                 "a map has the handle {handle}, which would be the host's"
             )));
         }
+        if self.host.values().any(|(known, _)| map.contradicts(known)) {
+            return Err(Wrong::new(
+                "a map has a control that is another one with the host",
+            ));
+        }
         let content = with_handle(body, 0);
         match self.worker.get(&handle) {
             Some(known) if known.content == content => {}
@@ -112,23 +143,30 @@ impl Handles {
         Ok(with_handle(body, theirs))
     }
 
-    /// A list of the worker's, as the host may see it, and the map that must be in front of it.
+    /// A list of the worker's.
     pub(crate) fn worker_list(
         &mut self,
         words: &Vocabulary,
         body: &[u8],
         heard: bool,
-    ) -> Result<(Option<Vec<u8>>, Vec<u8>), Wrong> {
-        words.list(body, |handle| self.map(handle))?;
+    ) -> Result<Listed, Wrong> {
+        let global = words.list(body, |handle| self.map(handle))?;
         let handle = number(body, HANDLE.start);
         let Some(known) = self.worker.get(&handle).filter(|_| heard) else {
-            return Ok((None, body.to_vec()));
+            return Ok(Listed {
+                missed: None,
+                body: body.to_vec(),
+                global,
+            });
         };
         let content = known.content.clone();
         let missing = !self.told.contains_key(&content);
         let theirs = self.tell(content.clone())?;
-        let map = missing.then(|| with_handle(&content, theirs));
-        Ok((map, with_handle(body, theirs)))
+        Ok(Listed {
+            missed: missing.then(|| with_handle(&content, theirs)),
+            body: with_handle(body, theirs),
+            global,
+        })
     }
 
     fn map(&self, handle: u32) -> Option<&InfoMap> {
@@ -157,8 +195,10 @@ impl Handles {
         if self.told.len() >= MAX_MAPS * 4 {
             return Err(Wrong::new("the host has been told too many maps"));
         }
-        let last = self.told.values().max().copied().unwrap_or(0);
-        let handle = last.saturating_add(STEP);
+        let next = self.last.checked_add(STEP);
+        let handle = next.ok_or_else(|| Wrong::new("there are no handles left"))?;
+        self.last = handle;
+        self.telling.push(content.clone());
         self.told.insert(content, handle);
         Ok(handle)
     }

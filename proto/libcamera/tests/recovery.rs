@@ -5,8 +5,8 @@ mod speech;
 use coldshoe_libcamera_wire::Verdict;
 use speech::{
     Between, COMPUTE, CONFIGURE, EXPOSURE, I32, INIT, METADATA, PROCESS, QUEUE, SET_ISP,
-    SET_SENSOR, START, STOP, V4L2, init_answer, list, listed, map, message, metadata, parameters,
-    passed, process, sensor_controls, u32s,
+    SET_SENSOR, START, STOP, V4L2, configure, init_answer, list, listed, map, message, metadata,
+    parameters, passed, process, sensor_controls, u32s,
 };
 
 impl Between {
@@ -184,4 +184,74 @@ fn the_hosts_calls_wait_while_a_worker_is_replaced() {
     let (_, told) = between.says(COMPUTE, &u32s(&[9]));
     assert_eq!(told[0].command(), INIT);
     assert!(between.firewall.is_busy());
+}
+
+#[test]
+fn what_is_answered_too_late_has_happened_all_the_same() {
+    let mut between = Between::streaming();
+    let (cookie, _) = between.says(STOP, &[]);
+    between.later(2000);
+    speech::dropped(between.worker(&message(STOP, cookie, &[])));
+    assert_eq!(between.replaced(false), [INIT, CONFIGURE]);
+}
+
+#[test]
+fn a_worker_is_loaded_once_it_has_answered_init_and_not_when_it_says_anything() {
+    let mut between = Between::streaming();
+    assert!(between.firewall.is_loaded());
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let init = between.told().remove(0);
+    let early = between.event(METADATA, &metadata(1));
+    assert!(matches!(early, Verdict::Swallowed), "{early:?}");
+    assert!(!between.firewall.is_loaded());
+    let answer = message(INIT, init.cookie(), &init_answer(&[]));
+    assert!(matches!(between.worker(&answer), Verdict::Swallowed));
+    assert!(between.firewall.is_loaded());
+}
+
+#[test]
+fn a_configuration_that_is_asked_again_has_the_host_forget_nothing() {
+    let mut between = Between::streaming();
+    let (cookie, _) = between.says(CONFIGURE, &configure());
+    passed(between.event(SET_SENSOR, &sensor_controls(2, true)));
+    let now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    for answer in [init_answer(&[]), u32s(&[0]), u32s(&[0])] {
+        let told = between.firewall.next(now).unwrap();
+        between.worker(&message(told.command(), told.cookie(), &answer));
+    }
+    assert_eq!(between.told()[0].cookie(), cookie);
+    // Which the worker before called 2.
+    let other = listed(&map(2, V4L2, &[EXPOSURE, 8]), &list(2, V4L2, &[]));
+    let heard = passed(between.event(SET_SENSOR, &other));
+    let known = listed(&map(4, V4L2, &[EXPOSURE, 8]), &list(4, V4L2, &[]));
+    assert_eq!(heard, known);
+    passed(between.worker(&message(CONFIGURE, cookie, &u32s(&[0]))));
+}
+
+#[test]
+fn a_handle_means_one_map_even_to_a_host_that_has_forgotten_before_the_firewall() {
+    let mut between = Between::streaming();
+    passed(between.event(SET_SENSOR, &sensor_controls(2, true)));
+    between.asks(CONFIGURE, &configure(), &u32s(&[0]));
+    let other = listed(&map(2, V4L2, &[EXPOSURE, 8]), &list(2, V4L2, &[]));
+    let heard = passed(between.event(SET_SENSOR, &other));
+    let known = listed(&map(4, V4L2, &[EXPOSURE, 8]), &list(4, V4L2, &[]));
+    assert_eq!(heard, known);
+}
+
+#[test]
+fn an_event_is_no_answer_to_a_host_that_has_counted_through() {
+    let mut between = Between::streaming();
+    between.cookie = 0;
+    between.says(STOP, &[]);
+    speech::dropped(between.event(SET_SENSOR, &sensor_controls(1, false)));
+    assert_eq!(passed(between.worker(&message(STOP, 0, &[]))), []);
+}
+
+#[test]
+fn whether_a_worker_can_be_replaced_is_known_before_there_is_another() {
+    assert!(Between::streaming().firewall.can_replace());
+    assert!(!Between::new("novel").firewall.can_replace());
 }

@@ -286,3 +286,67 @@ fn an_answer_that_is_malformed_is_a_fault() {
     let neither = [u32s(&[0]), parameters(&[sized(&[]), vec![2]])].concat();
     fault(between.worker(&message(INIT, 0, &neither)));
 }
+
+#[test]
+fn a_map_that_a_host_would_not_take_for_one_is_a_fault() {
+    let good = map(2, V4L2, &[EXPOSURE]);
+    let mut no_least = map(2, V4L2, &[EXPOSURE]);
+    // Type of the least value: none, and no bytes of it.
+    no_least[48] = 0;
+    no_least[50] = 0;
+    let mut another_type = good.clone();
+    another_type[36] = FLOAT;
+    for at in [48, 64, 80] {
+        another_type[at] = FLOAT;
+    }
+    for bad in [map(2, V4L2, &[EXPOSURE, EXPOSURE]), no_least, another_type] {
+        let mut between = Between::streaming();
+        fault(between.event(SET_SENSOR, &listed(&bad, &list(0, CONTROLS, &[]))));
+    }
+}
+
+#[test]
+fn a_number_of_a_driver_is_one_value() {
+    let two = u32s(&[1, 2]);
+    for (array, count) in [(true, 2), (true, 1), (false, 2)] {
+        let bytes = &two[..usize::from(count) * 4];
+        let body = list(1, V4L2, &[(EXPOSURE, I32, array, count, bytes)]);
+        let mut between = Between::streaming();
+        fault(between.event(SET_SENSOR, &listed(&[], &body)));
+    }
+}
+
+#[test]
+fn what_an_application_looks_up_is_libcameras_own() {
+    let mut between = Between::streaming();
+    between.says(PROCESS, &process(1));
+    let one = 1_u32.to_ne_bytes();
+    let drivers = list(1, V4L2, &[(EXPOSURE, I32, false, 1, &one)]);
+    let metadata = parameters(&[u32s(&[1]), listed(&[], &drivers)]);
+    fault(between.event(METADATA, &metadata));
+
+    for (map, good) in [
+        (map(2, V4L2, &[EXPOSURE]), false),
+        // An algorithm without controls has a map of no kind.
+        (map(2, V4L2, &[]), true),
+        (map(2, CONTROLS, &[7]), true),
+    ] {
+        let mut between = Between::new("soft");
+        between.says(INIT, &init());
+        let verdict = between.worker(&message(INIT, 0, &init_answer(&map)));
+        assert_eq!(matches!(verdict, Verdict::Pass(_)), good, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_map_in_a_message_that_was_dropped_has_not_been_said() {
+    let mut between = Between::streaming();
+    let own = map(2, CONTROLS, &[7]);
+    let one = 1_u32.to_ne_bytes();
+    let body = list(2, CONTROLS, &[(7, I32, false, 1, &one)]);
+    let metadata = |frame, map: &[u8]| parameters(&[u32s(&[frame]), listed(map, &body)]);
+    dropped(between.event(METADATA, &metadata(1, &own)));
+    between.says(PROCESS, &process(1));
+    let heard = passed(between.event(METADATA, &metadata(1, &[])));
+    assert_eq!(heard, metadata(1, &own));
+}
