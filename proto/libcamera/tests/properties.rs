@@ -92,7 +92,7 @@ impl<'a> Scene<'a> {
         let dialect = Dialect::find(&schema.ipa, &schema.series).unwrap();
         Self {
             schema,
-            firewall: Firewall::new(Some(dialect), Limits::default()),
+            firewall: Firewall::new(Some(dialect), Limits::default(), ()),
             now: Instant::now(),
             dice: Dice(seed),
             host: Host::new(schema),

@@ -141,6 +141,7 @@ impl Schema {
             let mut parts = event.split(" answers ");
             let signature = parts.next().unwrap();
             let answers = parts.next().map(|answers| {
+                let (answers, _) = answers.split_once(", fills ").unwrap_or((answers, ""));
                 let mut parts = answers.split(" by ");
                 (
                     schema.command(parts.next().unwrap()),
@@ -193,7 +194,8 @@ impl Schema {
 /// What is in the parentheses.
 fn fields(structs: &Table, signature: &str) -> Vec<Field> {
     let (_, inside) = signature.split_once('(').unwrap();
-    list(structs, inside.strip_suffix(')').unwrap())
+    let (inside, _) = inside.split_once(')').unwrap();
+    list(structs, inside)
 }
 
 fn list(structs: &Table, text: &str) -> Vec<Field> {
