@@ -352,7 +352,7 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         (name(), path()).prop_map(|(ipa, module)| client::OpenLibcamera { ipa, module }.into()),
         session().prop_map(|session| client::Initialised { session }.into()),
         replace_worker(),
-        (session(), any::<u64>(), text(), any::<bool>()).prop_map(
+        (session(), any::<u64>(), label(), any::<bool>()).prop_map(
             |(session, messages, why, shallow)| {
                 client::Withheld {
                     session,
@@ -388,7 +388,7 @@ fn replace_worker() -> impl Strategy<Value = client::Body> {
         client::FaultReason::Deadline,
         client::FaultReason::Protocol,
     ]);
-    (session(), reason, text()).prop_map(|(session, reason, why)| {
+    (session(), reason, label()).prop_map(|(session, reason, why)| {
         client::ReplaceWorker {
             session,
             reason: reason.into(),
