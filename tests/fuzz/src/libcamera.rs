@@ -57,7 +57,7 @@ impl Between {
     fn step(&mut self, script: &mut Input<'_>) {
         match script.u8() % 8 {
             0 | 1 => {
-                let (command, fds) = (u32::from(script.u8()), script.u8() % 4);
+                let (command, fds) = (u32::from(script.u8()), script.u8() % 16);
                 let said = message(command, self.cookie, script.counted(), fds.into());
                 self.asked.push((command, self.cookie, self.now));
                 self.cookie += 1;
