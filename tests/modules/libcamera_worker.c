@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { EXIT, INIT, START, STOP, CONFIGURE, QUEUE, COMPUTE, PROCESS };
 enum { SET_SENSOR = 1, SET_ISP, METADATA };
@@ -128,6 +129,9 @@ static void misbehave(void)
 	if (is("crash")) {
 		*(volatile int *)0 = 0;
 	} else if (is("hang")) {
+		poll(NULL, 0, -1);
+	} else if (is("closed")) {
+		close(fd);
 		poll(NULL, 0, -1);
 	} else if (is("exit")) {
 		_Exit(0);

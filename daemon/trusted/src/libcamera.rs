@@ -38,6 +38,9 @@ use crate::worker::Refusal;
 
 /// Commands that may wait for a session.
 const COMMANDS: usize = 8;
+/// For a worker whose socket is closed to have ended. One that lives on is at fault, and an application
+/// waits: less than libcamera does for an answer.
+const ENDS: Duration = Duration::from_millis(100);
 /// How libcamera's library is called before its series.
 const LIBRARY: &str = "libcamera.so.";
 /// Longest name of a series.
@@ -435,8 +438,7 @@ impl Session {
     async fn replace(&mut self, client: &Client, serial: u32, asked: &ReplaceWorker) -> bool {
         if asked.reason() == FaultReason::Unspecified && self.worker.is_some() {
             // It is on its way, where its socket is closed.
-            let limit = self.context.libcamera.timeouts.order;
-            let _ = timeout(limit, ended(self.worker.as_ref())).await;
+            let _ = timeout(ENDS, ended(self.worker.as_ref())).await;
         }
         let fault = match (self.worker.take(), self.not_told.take()) {
             (Some(mut worker), _) => {

@@ -2,6 +2,9 @@
 //! what was written by hand stays.
 #![forbid(unsafe_code)]
 
+#[path = "../../../proto/libcamera/tests/peers/mod.rs"]
+mod peers;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +16,8 @@ use coldshoe_control::client::{
 use coldshoe_control::worker::{self, Assignment, Failed, Jail, Loaded, Namespace, Stage};
 use coldshoe_isp::soft::{BlackLevel, Ccm, ToneCurve, WbGains};
 use coldshoe_isp::{ParamsBuilder, Statistics, soft};
+use peers::pen::{Dice, Pen};
+use peers::schema::Schema;
 use prost::Message;
 
 fn main() {
@@ -25,6 +30,7 @@ fn main() {
     elf();
     module_table();
     files();
+    libcamera();
 }
 
 fn save(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -470,4 +476,64 @@ fn files() {
     save("trust_file", "two-modules", trust);
     save("trust_file", "empty", "version = 1\n");
     save("trust_file", "later", "version = 2\nwhat = 1\n");
+}
+
+/// What happens to a host and a worker, as the target reads it.
+fn happens(what: u8, front: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let length = (bytes.len() as u16).to_le_bytes();
+    [&[what], front, &length, bytes].concat()
+}
+
+/// A camera's life in every interface, with a worker that is replaced in the middle of it.
+fn libcamera() {
+    for schema in Schema::all() {
+        let series = ["0.3", "0.4", "0.7"]
+            .iter()
+            .position(|known| *known == schema.series);
+        let ipas = ["ipu3", "mali-c55", "raspberrypi", "rkisp1", "soft", "vimc"];
+        let ipa = ipas.iter().position(|known| *known == schema.ipa);
+        let mut script = vec![ipa.expect("known") as u8, series.expect("known") as u8];
+        let (mut host, mut worker) = (Pen::new(true), Pen::new(false));
+        let mut dice = Dice(7);
+        let life = ["init", "configure", "start"].map(|name| schema.command(name));
+        let others = 2..=schema.calls.len() as u32;
+        let others = others.filter(|command| !life.contains(command));
+        for command in life.into_iter().chain(others) {
+            let call = schema.call(command).expect("there is");
+            let event = schema.answering(command);
+            let by = event.and_then(|(_, event)| event.answers.as_ref()?.1.as_deref());
+            // Long enough for every field that both have.
+            let fixed = by.map(|name| {
+                (
+                    name,
+                    if name == "buffers" {
+                        &[1; 12][..]
+                    } else {
+                        &[1; 4]
+                    },
+                )
+            });
+            let said = host.parameters(&schema, &call.parameters, fixed, &mut dice);
+            script.extend(happens(0, &[command as u8, said.fds as u8], &said.bytes));
+            worker.others = host.own().to_vec();
+            if let Some((result, fields)) = &call.answer {
+                let body = worker.parameters(&schema, fields, None, &mut dice).bytes;
+                let result = if *result { &[0; 4][..] } else { &[] };
+                script.extend(happens(2, &[], &[result, &body].concat()));
+            } else {
+                script.push(3);
+            }
+            if let Some((number, event)) = event {
+                let body = worker.parameters(&schema, &event.parameters, fixed, &mut dice);
+                script.extend(happens(4, &[number as u8], &body.bytes));
+            }
+        }
+        script.push(7);
+        script.extend([6, 0xe8, 3]);
+        save(
+            "libcamera",
+            &format!("{}-{}", schema.ipa, schema.series),
+            script,
+        );
+    }
 }

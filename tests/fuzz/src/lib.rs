@@ -14,6 +14,7 @@ mod control;
 mod daemon;
 mod files;
 mod input;
+mod libcamera;
 mod replies;
 mod segment;
 mod tuning;
@@ -31,13 +32,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     target("blocks", 8 << 10, blocks::run),
     target("client", 8 << 10, client::run),
     target("contract", 16 << 10, contract::run),
     target("control", 8 << 10, control::run),
     target("daemon", 8 << 10, daemon::run),
     target("elf", 32 << 10, files::module),
+    target("libcamera", 32 << 10, libcamera::run),
     target("module_table", 4 << 10, coldshoe_worker::fuzz::module_table),
     target("profile", 16 << 10, files::profile),
     target("replies", 8 << 10, replies::run),

@@ -16,10 +16,12 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/libcamera_wor
 const FRAMES: u32 = 8;
 
 /// What the worker does, and what becomes of an application without coldshoe.
-const ROWS: [(&str, Broken); 17] = [
+const ROWS: [(&str, Broken); 18] = [
     ("crash", Broken::Stuck),
     ("hang", Broken::Stuck),
     ("exit", Broken::Stuck),
+    // Its end of the socket, and does not end itself.
+    ("closed", Broken::Stuck),
     ("late", Broken::AnswerAsEvent),
     ("cookie", Broken::WrongAnswer),
     ("descriptors", Broken::Closes),
