@@ -130,9 +130,10 @@ impl Daemon {
     }
 
     /// The worker has answered init().
-    pub(crate) fn initialised(&self) -> Result<(), Error> {
+    pub(crate) fn initialised(&self, sensor: Option<&str>) -> Result<(), Error> {
         let session = self.session;
-        self.say(0, Initialised { session })
+        let sensor = sensor.unwrap_or_default().to_owned();
+        self.say(0, Initialised { session, sensor })
     }
 
     /// So many messages have not passed, or they are not looked at.

@@ -260,7 +260,7 @@ impl Relay {
     fn has_answered_init(&mut self) -> Result<Next, Error> {
         if !self.initialised && self.firewall.is_loaded() {
             self.initialised = true;
-            self.daemon.initialised()?;
+            self.daemon.initialised(self.firewall.sensor())?;
         }
         Ok(Next::Go)
     }

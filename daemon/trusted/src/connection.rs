@@ -249,7 +249,7 @@ impl Connection {
             | Body::Start(client::Start { session })
             | Body::Stop(client::Stop { session })
             | Body::Close(client::Close { session })
-            | Body::Initialised(client::Initialised { session })
+            | Body::Initialised(client::Initialised { session, .. })
             | Body::ReplaceWorker(client::ReplaceWorker { session, .. })
             | Body::Withheld(client::Withheld { session, .. })
             | Body::Report(client::Report { session, .. }) => {

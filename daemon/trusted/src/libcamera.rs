@@ -128,7 +128,7 @@ fn enter(
     })
 }
 
-/// What stands for the camera, whose name libcamera does not tell its workers.
+/// What stands for the camera, whose name libcamera does not tell its workers, until its sensor is known.
 fn camera(ipa: &str) -> String {
     format!("libcamera {ipa}")
 }
@@ -394,7 +394,8 @@ impl Session {
 
     async fn obey(&mut self, client: &Client, order: Order) -> bool {
         match order.body {
-            Body::Initialised(_) => {
+            Body::Initialised(said) => {
+                self.names_camera(&said.sensor);
                 if let Some(worker) = &self.worker {
                     worker.gated.keeper.flip();
                     (self.loading, self.deadline) = (false, None);
@@ -431,6 +432,15 @@ impl Session {
                 false
             }
             _ => false,
+        }
+    }
+
+    /// The application has named a sensor, in front of which the interface stays.
+    fn names_camera(&mut self, sensor: &str) {
+        let camera = format!("{sensor}, {}", camera(&self.request.ipa));
+        if !sensor.is_empty() && camera.len() <= coldshoe_control::MAX_NAME {
+            self.place.update(|info| info.camera.clone_from(&camera));
+            self.camera = camera;
         }
     }
 

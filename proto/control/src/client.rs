@@ -125,7 +125,7 @@ impl Body {
             Self::Steer(m) => m.validate(),
             Self::OpenLibcamera(m) => m.validate(),
             Self::LibcameraOpened(m) => m.validate(),
-            Self::Initialised(Initialised { session }) => check::not_zero("session", *session),
+            Self::Initialised(m) => m.validate(),
             Self::ReplaceWorker(m) => m.validate(),
             Self::Withheld(m) => m.validate(),
         }
@@ -220,6 +220,13 @@ impl LibcameraOpened {
         check::present("confinement", self.confinement.as_ref())?.validate()?;
         check::not_zero("generation", self.generation)?;
         check::text("series", &self.series)
+    }
+}
+
+impl Initialised {
+    fn validate(&self) -> Check {
+        check::not_zero("session", self.session)?;
+        check::label("sensor", &self.sensor)
     }
 }
 

@@ -350,7 +350,8 @@ fn client_body() -> impl Strategy<Value = client::Body> {
         name().prop_map(|module| client::Release { module }.into()),
         steer(),
         (name(), path()).prop_map(|(ipa, module)| client::OpenLibcamera { ipa, module }.into()),
-        session().prop_map(|session| client::Initialised { session }.into()),
+        (session(), label())
+            .prop_map(|(session, sensor)| client::Initialised { session, sensor }.into()),
         replace_worker(),
         (session(), any::<u64>(), label(), any::<bool>()).prop_map(
             |(session, messages, why, shallow)| {

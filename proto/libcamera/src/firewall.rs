@@ -31,6 +31,11 @@ const MAX_WAITING: usize = 1024;
 /// Calls without an answer of their own that are kept, and those that an event answers.
 const MAX_UNANSWERED: usize = 8;
 const MAX_AWAITED: usize = 64;
+/// The first call, and the field of it with the sensor's name.
+const INIT: &str = "init";
+const SENSOR: &str = "sensorModel";
+/// Longest name that is kept.
+const MAX_NAME: usize = 128;
 /// Field of an event with the bytes of parameters.
 const USED: &str = "bytesused";
 /// Events that a call may cause: interfaces have seven at most, each once or twice.
@@ -162,6 +167,7 @@ pub struct Firewall<F, B = ()> {
     credit: u32,
     strikes: u32,
     counts: Counts,
+    sensor: Option<String>,
     /// Why the interface is not what it was taken for.
     strange: Option<Wrong>,
 }
@@ -189,6 +195,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             credit: EVENTS_PER_CALL,
             strikes: 0,
             counts: Counts::default(),
+            sensor: None,
             strange: None,
         }
     }
@@ -214,6 +221,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
     /// Why it is not looked at any more, once.
     pub fn strange(&mut self) -> Option<Wrong> {
         self.strange.take()
+    }
+
+    /// The sensor that the host has named in init().
+    #[must_use]
+    pub fn sensor(&self) -> Option<&str> {
+        self.sensor.as_deref()
     }
 
     /// Whether a worker has answered init().
@@ -324,6 +337,9 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             }
         };
         let due = now + self.limits.answer;
+        if call.name == INIT {
+            self.sensor = walked.named(SENSOR).next().and_then(name);
+        }
         if call.answer.is_some() {
             let ids = walked.named("id").chain(walked.named("ids"));
             let ids: Vec<_> = ids.map(<[u8]>::to_vec).collect();
@@ -811,6 +827,13 @@ fn checked_event<'a, F>(
     let walk = Walk::new(dialect.vocabulary(), handles, Side::Worker(heard), prefix);
     let walked = walk.parameters(&event.parameters, message.arguments(), message.fds.len());
     walked.map_err(|Wrong(why)| Refused::Malformed(Wrong::new(format!("{}(): {why}", event.name))))
+}
+
+/// A name that can be shown.
+fn name(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let shown = (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
+    shown.then(|| text.to_owned())
 }
 
 fn untimely(why: String) -> Refused {

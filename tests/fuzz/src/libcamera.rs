@@ -40,7 +40,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let ipa = IPAS[usize::from(script.u8()) % IPAS.len()];
     let series = SERIES[usize::from(script.u8()) % SERIES.len()];
     let mut between = Between {
-        firewall: Firewall::new(Dialect::find(ipa, series), Limits::default()),
+        firewall: Firewall::new(Dialect::find(ipa, series), Limits::default(), ()),
         now: Instant::now(),
         cookie: 0,
         asked: Vec::new(),

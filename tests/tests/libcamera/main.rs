@@ -32,6 +32,16 @@ fn daemon() -> (Daemon, PathBuf) {
     (Daemon::start(place), runtime)
 }
 
+/// What `coldshoectl list sessions` shows.
+fn sessions(runtime: &Path) -> String {
+    let output = Command::new(built("coldshoectl"))
+        .args(["list", "sessions", "--socket"])
+        .arg(runtime.join("control.sock"))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
     let Some((series, module)) = algorithm("vimc") else {
@@ -40,12 +50,7 @@ fn a_session_of_libcamera_is_seen_like_any_other_and_its_worker_is_confined() {
     let (daemon, runtime) = daemon();
     let application = Application::start(&runtime, "vimc", &module);
     series.vimc(&application);
-    let output = Command::new(built("coldshoectl"))
-        .args(["list", "sessions", "--socket"])
-        .arg(runtime.join("control.sock"))
-        .output()
-        .unwrap();
-    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let listed = sessions(&runtime);
     assert!(
         listed.contains("ipa_vimc") && listed.contains("libcamera vimc"),
         "{listed}"

@@ -11,7 +11,7 @@ use crate::speech::{
     COMPUTE, CONFIGURE, EXPOSURE, INIT, METADATA, PROCESS, QUEUE, SET_ISP, SET_SENSOR, START, STOP,
     V4L2, parameters, sized, u32s,
 };
-use crate::{EXIT, daemon};
+use crate::{EXIT, daemon, sessions};
 
 /// Gain of V4L2.
 const GAIN: u32 = 0x009e_0903;
@@ -329,6 +329,8 @@ fn an_algorithm_of_libcameras_goes_on_in_another_worker() {
     let (daemon, runtime) = daemon();
     let application = Application::start(&runtime, "soft", &module);
     let mut soft = Soft::start(series, application);
+    let camera = sessions(&runtime);
+    assert!(camera.contains("imx219, libcamera soft"), "{camera}");
     for frame in 1..20 {
         soft.frame(frame);
         if frame % 5 == 0 {

@@ -33,6 +33,7 @@ pub(super) struct Session {
 pub(super) struct Announced {
     values: [(&'static str, u32); 6],
     fallback: bool,
+    camera: String,
 }
 
 impl Announced {
@@ -49,6 +50,7 @@ impl Announced {
                 ("Restarts", restarts(info)),
             ],
             fallback: !info.stand_in.is_empty(),
+            camera: info.camera.clone(),
         }
     }
 
@@ -61,6 +63,9 @@ impl Announced {
             .collect();
         if self.fallback != before.fallback {
             changed.insert("FallbackActive", self.fallback.into());
+        }
+        if self.camera != before.camera {
+            changed.insert("Camera", self.camera.clone().into());
         }
         changed
     }
@@ -147,7 +152,7 @@ impl Session {
     }
 
     /// The camera.
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property)]
     fn camera(&self) -> fdo::Result<String> {
         Ok(self.shown()?.info.camera)
     }
@@ -415,12 +420,13 @@ mod tests {
                 ("Restarts", 0),
             ],
             fallback: !stand_in.is_empty(),
+            camera: stand_in.to_owned(),
         };
         let before = view(2, 1, "");
         assert!(before.changed_from(&before).is_empty());
         let changed = view(2, 2, "other").changed_from(&before);
         let mut names: Vec<_> = changed.keys().copied().collect();
         names.sort_unstable();
-        assert_eq!(names, ["AeState", "FallbackActive"]);
+        assert_eq!(names, ["AeState", "Camera", "FallbackActive"]);
     }
 }

@@ -325,7 +325,8 @@ impl Host {
             (Some((_, control)), _) => {
                 if ours {
                     let session = control.session;
-                    control.say(0, Initialised { session })?;
+                    let sensor = String::new();
+                    control.say(0, Initialised { session, sensor })?;
                 }
                 control.worker()
             }
