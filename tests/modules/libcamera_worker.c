@@ -130,9 +130,6 @@ static void misbehave(void)
 		*(volatile int *)0 = 0;
 	} else if (is("hang")) {
 		poll(NULL, 0, -1);
-	} else if (is("closed")) {
-		close(fd);
-		poll(NULL, 0, -1);
 	} else if (is("exit")) {
 		_Exit(0);
 	} else if (is("descriptors")) {
@@ -180,10 +177,14 @@ static void misbehave(void)
 
 static void at_stop(uint32_t cookie)
 {
-	if (is("late"))
+	if (is("late")) {
 		poll(NULL, 0, 2300);
-	else if (is("cookie"))
+	} else if (is("cookie")) {
 		say(SET_ISP, cookie, NULL);
+	} else if (is("closed")) {
+		close(fd);
+		poll(NULL, 0, -1);
+	}
 }
 
 int main(int argc, char **argv)

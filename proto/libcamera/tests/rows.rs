@@ -341,12 +341,18 @@ fn what_an_application_looks_up_is_libcameras_own() {
 #[test]
 fn a_map_in_a_message_that_was_dropped_has_not_been_said() {
     let mut between = Between::streaming();
-    let own = map(2, CONTROLS, &[7]);
-    let one = 1_u32.to_ne_bytes();
-    let body = list(2, CONTROLS, &[(7, I32, false, 1, &one)]);
-    let metadata = |frame, map: &[u8]| parameters(&[u32s(&[frame]), listed(map, &body)]);
-    dropped(between.event(METADATA, &metadata(1, &own)));
+    let metadata = |handle, frame, with_map| {
+        let one = 1_u32.to_ne_bytes();
+        let body = list(handle, CONTROLS, &[(7, I32, false, 1, &one)]);
+        let own = if with_map {
+            map(handle, CONTROLS, &[7])
+        } else {
+            Vec::new()
+        };
+        parameters(&[u32s(&[frame]), listed(&own, &body)])
+    };
+    dropped(between.event(METADATA, &metadata(2, 1, true)));
     between.says(PROCESS, &process(1));
-    let heard = passed(between.event(METADATA, &metadata(1, &[])));
-    assert_eq!(heard, metadata(1, &own));
+    let heard = passed(between.event(METADATA, &metadata(2, 1, false)));
+    assert_eq!(heard, metadata(4, 1, true));
 }
