@@ -35,6 +35,7 @@ fn run() -> Result<(), Error> {
         module,
         application,
         application_pidfd,
+        began,
     } = Invocation::of(std::env::args_os())?;
     let mut daemon = Daemon::connect(&daemon::socket()?)?;
     let worker = daemon.open(&ipa, &module)?;
@@ -47,5 +48,5 @@ fn run() -> Result<(), Error> {
         daemon.withheld(0, why, true)?;
     }
     seal::seal()?;
-    Relay::new(application, application_pidfd, worker, daemon, dialect).run()
+    Relay::new(application, application_pidfd, worker, daemon, dialect).run(began)
 }

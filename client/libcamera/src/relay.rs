@@ -31,6 +31,8 @@ pub(crate) struct Relay {
     initialised: bool,
     /// The worker has been told to end.
     told_to_exit: bool,
+    /// What was said before there was a worker was said after this: its application has waited since.
+    said_early: Option<Instant>,
     /// How many messages the daemon knows to be withheld.
     reported: u64,
 }
@@ -62,12 +64,18 @@ impl Relay {
             buffer: vec![0; MAX_MESSAGE + 1],
             initialised: false,
             told_to_exit: false,
+            said_early: None,
             reported: 0,
         }
     }
 
-    /// Relays until the application has ended, or has told the worker to.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
+    /// Relays until the application has ended, or has told the worker to. Its patience with the first
+    /// answer may have begun as early as `began`.
+    pub(crate) fn run(mut self, began: Instant) -> Result<(), Error> {
+        let mut waits = [PollFd::new(&self.application, PollFlags::IN)];
+        if poll(&mut waits, Some(&Timespec::default())) == Ok(1) {
+            self.said_early = Some(began);
+        }
         loop {
             match self.turn()? {
                 Next::Go => {}
@@ -115,8 +123,12 @@ impl Relay {
                     Received::Closed => return Ok(Next::End),
                     Received::Datagram(length, fds) => {
                         let datagram = self.buffer.get(..length).unwrap_or_default();
-                        let heard = self.firewall.host(datagram, fds, Instant::now());
+                        let when = self.said_early.unwrap_or_else(Instant::now);
+                        let heard = self.firewall.host(datagram, fds, when);
                         heard.map_err(|error| Error::Invocation(error.to_string()))?;
+                        if self.firewall.is_busy() {
+                            self.said_early = None;
+                        }
                     }
                 }
             }
@@ -151,6 +163,7 @@ impl Relay {
     }
 
     fn hear_worker(&mut self, length: usize, fds: Vec<OwnedFd>) -> Result<Next, Error> {
+        let was_initialised = self.firewall.is_initialised();
         let datagram = self.buffer.get(..length).unwrap_or_default();
         let why = match self.firewall.worker(datagram, fds, Instant::now()) {
             Verdict::Half => return Ok(Next::Go),
@@ -166,6 +179,10 @@ impl Relay {
             }
             Verdict::Dropped(Wrong(why)) => {
                 self.report(&why, false)?;
+                if self.firewall.is_initialised() && !was_initialised {
+                    // Too late for the application.
+                    return self.has_answered_init();
+                }
                 return Ok(Next::Go);
             }
             Verdict::Fault(Wrong(why)) => why,
@@ -194,11 +211,16 @@ impl Relay {
 
     /// Another worker, of which the application hears nothing.
     fn replace(&mut self, reason: FaultReason, why: String) -> Result<(), Error> {
-        if !self.firewall.worker_replaced(Instant::now()) {
-            let why = if why.is_empty() { "it has ended" } else { &why };
-            return Err(Error::NotReplaced(why.to_owned()));
+        let ended = if why.is_empty() { "it has ended" } else { &why };
+        let not_replaced = Error::NotReplaced(ended.to_owned());
+        if !self.firewall.is_replaceable() {
+            return Err(not_replaced);
         }
         let worker = self.daemon.replace(reason, why)?;
+        // Its time begins when it is there.
+        if !self.firewall.worker_replaced(Instant::now()) {
+            return Err(not_replaced);
+        }
         self.worker = worker.socket;
         self.initialised = false;
         Ok(())

@@ -37,7 +37,8 @@ pub struct Limits {
     /// For an answer. Twice that, and the time that a new worker takes, must be less than
     /// libcamera's 2 s.
     pub answer: Duration,
-    /// After this a host has given up waiting, and would take an answer for an event.
+    /// After this a host has given up waiting, and would take an answer for an event. A worker that
+    /// takes another one's place has as long for init() as the first one had.
     pub patience: Duration,
     /// Messages of one worker that are dropped before it is at fault.
     pub drops: u32,
@@ -380,7 +381,7 @@ impl<F> Firewall<F> {
         };
         let replaying = matches!(self.phase, Phase::Replay { .. });
         let verdict = if replaying {
-            self.replayed(&message)
+            self.replayed(&message, now)
         } else if self.is_answer(&message) {
             self.answer(message, now)
         } else {
@@ -429,16 +430,15 @@ impl<F> Firewall<F> {
             let why = format!("it answers call {call} with {command}");
             return Err(untimely(why));
         }
-        if now.saturating_duration_since(asked.since) > self.limits.patience {
-            self.pending.remove(index);
-            return Err(untimely(format!("it answers {cookie} too late")));
-        }
+        // What the worker has done counts, whether the host hears of it or not.
+        let late = now.saturating_duration_since(asked.since) > self.limits.patience;
+        let too_late = || Err(untimely(format!("it answers {cookie} too late")));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
             self.initialised = true;
-            return Ok(Some(message));
+            return if late { too_late() } else { Ok(Some(message)) };
         };
-        let (well, bytes) = self.checked_answer(&dialect, &message, true)?;
+        let (well, bytes) = self.checked_answer(&dialect, &message, !late)?;
         if let Some(asked) = self.pending.remove(index)
             && let Some(call) = dialect.call(command)
             && well
@@ -449,6 +449,9 @@ impl<F> Firewall<F> {
             }
         }
         self.initialised = true;
+        if late {
+            return too_late();
+        }
         Ok(Some(Message {
             bytes,
             fds: message.fds,
@@ -540,7 +543,11 @@ impl<F> Firewall<F> {
     }
 
     /// What a new worker says while it is told what the last one knew. The maps in it count.
-    fn replayed(&mut self, message: &Message<F>) -> Result<Option<Message<F>>, Refused> {
+    fn replayed(
+        &mut self,
+        message: &Message<F>,
+        now: Instant,
+    ) -> Result<Option<Message<F>>, Refused> {
         let Some(dialect) = self.dialect.clone() else {
             return Ok(None);
         };
@@ -568,9 +575,13 @@ impl<F> Firewall<F> {
             let why = format!("{name}() went well in the worker before, and fails now");
             return Err(Refused::Malformed(Wrong::new(why)));
         }
-        if let Phase::Replay { left, asked, .. } = &mut self.phase {
+        if let Phase::Replay { left, asked, due } = &mut self.phase {
             left.pop_front();
             *asked = false;
+            let call = dialect.call(message.command());
+            if call.is_some_and(|call| call.name == "init") {
+                *due = now + self.limits.answer;
+            }
         }
         Ok(None)
     }
@@ -595,7 +606,7 @@ impl<F> Firewall<F> {
     pub fn overdue(&self, now: Instant) -> Option<Wrong> {
         let answer = self.limits.answer.as_millis();
         if let Phase::Replay { due, .. } = self.phase {
-            let why = format!("what the worker before was told takes it longer than {answer} ms");
+            let why = "what the worker before was told takes it too long";
             return (due <= now).then(|| Wrong::new(why));
         }
         let late = |due: Option<Instant>| due.is_some_and(|due| due <= now);
@@ -616,6 +627,12 @@ impl<F> Firewall<F> {
         Some(Wrong::new(format!("{name} is not answered in {answer} ms")))
     }
 
+    /// Whether another worker can be told what it needs to know.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        self.dialect.is_some() && self.record.is_complete()
+    }
+
     /// There is another worker, which knows nothing yet. False: it cannot be told what it needs to
     /// know.
     #[must_use]
@@ -631,7 +648,7 @@ impl<F> Firewall<F> {
         self.phase = Phase::Replay {
             left: left.into(),
             asked: false,
-            due: now + self.limits.answer,
+            due: now + self.limits.patience,
         };
         let pending = self.pending.drain(..);
         let pending = pending.map(|call| (call.order, call.original, call.since));

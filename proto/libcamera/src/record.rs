@@ -76,6 +76,11 @@ impl<F> Record<F> {
         self.buffers.retain(|buffers| !buffers.ids.is_empty());
     }
 
+    /// Whether there was no more than can be kept.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// All of it, in order. `None`: there was more than can be kept.
     pub(crate) fn all(&self) -> Option<Vec<Said<F>>> {
         let before = self.init.iter().chain(&self.configure);
