@@ -31,8 +31,8 @@ pub(crate) struct Relay {
     initialised: bool,
     /// The worker has been told to end.
     told_to_exit: bool,
-    /// What was said before there was a worker was said after this: its application has waited since.
-    said_early: Option<Instant>,
+    /// Since when it was not watched whether the application says something: it may have waited as long.
+    unwatched: Option<Instant>,
     /// How many messages the daemon knows to be withheld.
     reported: u64,
 }
@@ -64,18 +64,15 @@ impl Relay {
             buffer: vec![0; MAX_MESSAGE + 1],
             initialised: false,
             told_to_exit: false,
-            said_early: None,
+            unwatched: None,
             reported: 0,
         }
     }
 
-    /// Relays until the application has ended, or has told the worker to. Its patience with the first
-    /// answer may have begun as early as `began`.
+    /// Relays until the application has ended, or has told the worker to. It may have said something from
+    /// `began` on.
     pub(crate) fn run(mut self, began: Instant) -> Result<(), Error> {
-        let mut waits = [PollFd::new(&self.application, PollFlags::IN)];
-        if poll(&mut waits, Some(&Timespec::default())) == Ok(1) {
-            self.said_early = Some(began);
-        }
+        self.look_away(began);
         loop {
             match self.turn()? {
                 Next::Go => {}
@@ -119,16 +116,16 @@ impl Relay {
         if from_application {
             for _ in 0..TURN {
                 match receive(self.application.as_fd(), &mut self.buffer)? {
-                    Received::Nothing => break,
+                    Received::Nothing => {
+                        self.unwatched = None;
+                        break;
+                    }
                     Received::Closed => return Ok(Next::End),
                     Received::Datagram(length, fds) => {
                         let datagram = self.buffer.get(..length).unwrap_or_default();
-                        let when = self.said_early.unwrap_or_else(Instant::now);
+                        let when = self.unwatched.unwrap_or_else(Instant::now);
                         let heard = self.firewall.host(datagram, fds, when);
                         heard.map_err(|error| Error::Invocation(error.to_string()))?;
-                        if self.firewall.is_busy() {
-                            self.said_early = None;
-                        }
                     }
                 }
             }
@@ -140,11 +137,13 @@ impl Relay {
     }
 
     /// Until something is there: the application's end, the worker, the daemon, the application.
-    fn wait(&self) -> Result<[bool; 4], Error> {
+    fn wait(&mut self) -> Result<[bool; 4], Error> {
         // What the application says stays where it is while a worker is told what it needs to know.
         let application = if self.firewall.is_busy() {
+            self.look_away(Instant::now());
             PollFlags::empty()
         } else {
+            self.look_back();
             PollFlags::IN
         };
         let mut ready = [
@@ -159,6 +158,19 @@ impl Relay {
         match poll(&mut ready, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(ready.map(|fd| !fd.revents().is_empty())),
             Err(error) => Err(broken("poll", error)),
+        }
+    }
+
+    /// The application is not watched from then on.
+    fn look_away(&mut self, now: Instant) {
+        self.unwatched.get_or_insert(now);
+    }
+
+    /// Whether it has said something meanwhile shows now.
+    fn look_back(&mut self) {
+        let mut said = [PollFd::new(&self.application, PollFlags::IN)];
+        if self.unwatched.is_some() && poll(&mut said, Some(&Timespec::default())) == Ok(0) {
+            self.unwatched = None;
         }
     }
 
@@ -216,6 +228,7 @@ impl Relay {
         if !self.firewall.is_replaceable() {
             return Err(not_replaced);
         }
+        self.look_away(Instant::now());
         let worker = self.daemon.replace(reason, why)?;
         // Its time begins when it is there.
         if !self.firewall.worker_replaced(Instant::now()) {

@@ -88,9 +88,11 @@ struct Pending<F> {
     /// As the host said it.
     original: Message<F>,
     ids: Vec<Vec<u8>>,
-    /// When the host said it.
+    /// The host said it then, or later.
     since: Instant,
     due: Option<Instant>,
+    /// The host has called again meanwhile, and hears the answer no more.
+    given_up: bool,
 }
 
 /// A call that the host does not wait for.
@@ -189,7 +191,7 @@ impl<F> Firewall<F> {
         !self.waiting.is_empty() || matches!(self.phase, Phase::Replay { .. })
     }
 
-    /// A datagram of the host's.
+    /// A datagram of the host's, which was said at `now` or, if that is not known, at no earlier time.
     ///
     /// # Errors
     ///
@@ -275,6 +277,7 @@ impl<F> Firewall<F> {
             announced.retain(|handle| !before.contains(handle));
             // libcamera starts a worker and waits for it at once: another one would have no time.
             let due = self.initialised.then_some(due);
+            let since = self.give_up(since);
             self.remember(Pending {
                 order,
                 said: Said {
@@ -285,6 +288,7 @@ impl<F> Firewall<F> {
                 ids,
                 since,
                 due,
+                given_up: false,
             });
             return message;
         }
@@ -334,7 +338,18 @@ impl<F> Firewall<F> {
             ids,
             since,
             due,
+            given_up: false,
         });
+    }
+
+    /// The host waits for one answer at a time: with another call it has given up those before. Returns when
+    /// it can have called at the earliest.
+    fn give_up(&mut self, since: Instant) -> Instant {
+        let patience = self.limits.patience;
+        self.pending.iter_mut().fold(since, |since, pending| {
+            pending.given_up = true;
+            since.max(pending.since + patience)
+        })
     }
 
     fn remember(&mut self, pending: Pending<F>) {
@@ -431,7 +446,8 @@ impl<F> Firewall<F> {
             return Err(untimely(why));
         }
         // What the worker has done counts, whether the host hears of it or not.
-        let late = now.saturating_duration_since(asked.since) > self.limits.patience;
+        let waited = now.saturating_duration_since(asked.since);
+        let late = asked.given_up || waited > self.limits.patience;
         let too_late = || Err(untimely(format!("it answers {cookie} too late")));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);

@@ -224,3 +224,16 @@ fn the_hosts_calls_wait_while_a_worker_is_replaced() {
     assert_eq!(told[0].command(), INIT);
     assert!(between.firewall.is_busy());
 }
+
+#[test]
+fn a_host_that_calls_again_has_given_up_the_call_before() {
+    let mut between = Between::streaming();
+    let (first, _) = between.says(STOP, &[]);
+    // Both were waiting to be read, and may have been said at any time up to now.
+    let (second, _) = between.says(STOP, &[]);
+    let late = between.worker(&message(STOP, first, &[]));
+    assert!(speech::dropped(late).contains("too late"));
+    // It had waited two seconds for the first one by then.
+    between.later(3000);
+    passed(between.worker(&message(STOP, second, &[])));
+}
