@@ -18,6 +18,8 @@ use crate::record::{Record, Said};
 
 /// The command that ends a worker.
 const EXIT: u32 = 0;
+/// Where init() is among the host's messages.
+const FIRST: u64 = 1;
 /// Largest number of an event of an interface that is not known.
 const MAX_EVENT: u32 = 32;
 /// Calls of the host that may wait for an answer. It waits for one at a time.
@@ -244,6 +246,7 @@ impl<F> Firewall<F> {
             return original;
         }
         let Some(dialect) = self.dialect.clone() else {
+            let since = self.give_up(since);
             self.expect(order, original.clone(), Vec::new(), since, None);
             return original;
         };
@@ -343,10 +346,13 @@ impl<F> Firewall<F> {
     }
 
     /// The host waits for one answer at a time: with another call it has given up those before. Returns when
-    /// it can have called at the earliest.
+    /// it can have called at the earliest. Of an interface that is not known only init() is known to be
+    /// waited for.
     fn give_up(&mut self, since: Instant) -> Instant {
-        let patience = self.limits.patience;
-        self.pending.iter_mut().fold(since, |since, pending| {
+        let (patience, known) = (self.limits.patience, self.dialect.is_some());
+        let waited_for = |pending: &&mut Pending<F>| known || pending.order == FIRST;
+        let waited_for = self.pending.iter_mut().filter(waited_for);
+        waited_for.fold(since, |since, pending| {
             pending.given_up = true;
             since.max(pending.since + patience)
         })

@@ -237,3 +237,19 @@ fn a_host_that_calls_again_has_given_up_the_call_before() {
     between.later(3000);
     passed(between.worker(&message(STOP, second, &[])));
 }
+
+#[test]
+fn in_any_interface_the_host_waits_for_init() {
+    let mut between = Between::new("other");
+    let (init, _) = between.says(INIT, &speech::init());
+    // Neither may have an answer: only time tells.
+    let (first, _) = between.says(START, &[]);
+    let (second, _) = between.says(STOP, &[]);
+    let late = between.worker(&message(INIT, init, &init_answer(&[])));
+    assert!(speech::dropped(late).contains("too late"));
+    between.later(3000);
+    passed(between.worker(&message(START, first, &u32s(&[0]))));
+    between.later(1000);
+    let late = between.worker(&message(STOP, second, &[]));
+    assert!(speech::dropped(late).contains("too late"));
+}
