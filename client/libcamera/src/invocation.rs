@@ -16,6 +16,10 @@ use crate::error::Error;
 /// What libcamera's workers are called after the name of their algorithm's interface.
 const SUFFIX: &str = "_ipa_proxy";
 
+/// How close two clocks are read one after the other, and how often that is tried.
+const CLOSE: Duration = Duration::from_millis(5);
+const LOOKS: usize = 8;
+
 /// `NAME_ipa_proxy MODULE.so FD`.
 #[derive(Debug)]
 pub(crate) struct Invocation {
@@ -84,11 +88,23 @@ fn take(fd: RawFd) -> Result<OwnedFd, Error> {
 /// When this process was made: its program may have begun noticeably later, on a slow machine. Now, where
 /// the kernel does not say.
 fn began() -> Instant {
-    let now = Instant::now();
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+    let (now, boot) = both_clocks();
     let age = start(&stat, clock_ticks_per_second()).and_then(|start| boot.checked_sub(start));
     age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
+}
+
+/// The same time on the clock of instants and since the machine's start, or nearly, if this process is
+/// interrupted each time that it looks: then the first is earlier.
+fn both_clocks() -> (Instant, Duration) {
+    let look = || {
+        let now = Instant::now();
+        let boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+        (now, boot)
+    };
+    let mut looks = std::iter::repeat_with(look).take(LOOKS);
+    let close = looks.find(|(now, _)| now.elapsed() < CLOSE);
+    close.unwrap_or_else(look)
 }
 
 /// The time of a process's start, since the machine's: field 22 of its `stat`, where the name is the second
