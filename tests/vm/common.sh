@@ -49,10 +49,12 @@ furnish() {
 	install -m 755 "$2" "$root/usr/local/bin/coldshoe-vm-tests"
 	install -m 644 tests/vm/rows.sh "$root/usr/local/lib/"
 	install -m 644 tests/vm/coldshoe-vm-tests.service "$root/etc/systemd/system/"
-	chroot "$root" systemctl enable -q coldshoe-vm-tests.service
-	# A login there would hang up on what is run.
-	chroot "$root" systemctl mask -q serial-getty@ttyS0.service
-	chroot "$root" systemctl set-default -q multi-user.target
+	{
+		chroot "$root" systemctl enable -q coldshoe-vm-tests.service
+		# A login there would hang up on what is run.
+		chroot "$root" systemctl mask -q serial-getty@ttyS0.service
+		chroot "$root" systemctl set-default -q multi-user.target
+	} >>"$vm/install.log" 2>&1 || { tail -n 30 "$vm/install.log" >&2; exit 1; }
 	chroot "$root" useradd -m -G video ada
 	chroot "$root" useradd -m bob
 	rm -rf "$root"/packages "$root"/var/cache/apt "$root"/var/lib/apt/lists

@@ -3,15 +3,22 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_peercred, socket_type};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Error;
 
 /// What libcamera's workers are called after the name of their algorithm's interface.
 const SUFFIX: &str = "_ipa_proxy";
+
+/// How close two clocks are read one after the other, and how often that is tried.
+const CLOSE: Duration = Duration::from_millis(5);
+const LOOKS: usize = 8;
 
 /// `NAME_ipa_proxy MODULE.so FD`.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub(crate) struct Invocation {
     pub(crate) application: OwnedFd,
     /// Readable when the application has ended.
     pub(crate) application_pidfd: OwnedFd,
+    /// When the application made this process.
+    pub(crate) began: Instant,
 }
 
 impl Invocation {
@@ -44,6 +53,7 @@ impl Invocation {
             module,
             application,
             application_pidfd,
+            began: began(),
         })
     }
 }
@@ -75,9 +85,56 @@ fn take(fd: RawFd) -> Result<OwnedFd, Error> {
         .map_err(|error| Error::Invocation(format!("descriptor {fd}: {error}")))
 }
 
+/// When this process was made: its program may have begun noticeably later, on a slow machine. Now, where
+/// the kernel does not say.
+fn began() -> Instant {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let (now, boot) = both_clocks();
+    let age = start(&stat, clock_ticks_per_second()).and_then(|start| boot.checked_sub(start));
+    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
+}
+
+/// The same time on the clock of instants and since the machine's start, or nearly, if this process is
+/// interrupted each time that it looks: then the first is earlier.
+fn both_clocks() -> (Instant, Duration) {
+    let look = || {
+        let now = Instant::now();
+        let boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+        (now, boot)
+    };
+    let mut looks = std::iter::repeat_with(look).take(LOOKS);
+    let close = looks.find(|(now, _)| now.elapsed() < CLOSE);
+    close.unwrap_or_else(look)
+}
+
+/// The time of a process's start, since the machine's: field 22 of its `stat`, where the name is the second
+/// and may have anything in it.
+fn start(stat: &str, ticks_per_second: u64) -> Option<Duration> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let ticks: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    let milliseconds = ticks.checked_mul(1000)?.checked_div(ticks_per_second)?;
+    Some(Duration::from_millis(milliseconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_of_a_process_is_found_whatever_its_name() {
+        let stat = "7 (a) 1 (b) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 1234 20";
+        assert_eq!(start(stat, 100), Some(Duration::from_millis(12_340)));
+        for stat in ["", "7 (a) R 1 2", "7 a R"] {
+            assert_eq!(start(stat, 100), None);
+        }
+        assert_eq!(start(stat, 0), None);
+    }
+
+    #[test]
+    fn this_process_began_before_now() {
+        let age = began().elapsed();
+        assert!(age < Duration::from_secs(600), "{age:?}");
+    }
 
     fn of(args: &[&str]) -> Result<(String, String, RawFd), String> {
         parse(args.iter().map(OsString::from)).map_err(|error| error.to_string())

@@ -36,6 +36,7 @@ fn run() -> Result<(), Error> {
         module,
         application,
         application_pidfd,
+        began,
     } = Invocation::of(std::env::args_os())?;
     let mut daemon = Daemon::connect(&daemon::socket()?)?;
     let worker = daemon.open(&ipa, &module)?;
@@ -48,5 +49,5 @@ fn run() -> Result<(), Error> {
         daemon.withheld(0, why, true)?;
     }
     seal::seal()?;
-    Relay::new(application, application_pidfd, worker, daemon, dialect).run()
+    Relay::new(application, application_pidfd, worker, daemon, dialect).run(began)
 }

@@ -34,6 +34,8 @@ pub(crate) struct Relay {
     initialised: bool,
     /// The worker has been told to end.
     told_to_exit: bool,
+    /// Since when the application may have said what is there to be read, before anybody looked.
+    unwatched: Option<Instant>,
     /// How many messages the daemon knows to be withheld.
     reported: u64,
 }
@@ -72,12 +74,15 @@ impl Relay {
             buffer: vec![0; MAX_MESSAGE + 1],
             initialised: false,
             told_to_exit: false,
+            unwatched: None,
             reported: 0,
         }
     }
 
-    /// Relays until the application has ended, or has told the worker to.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
+    /// Relays until the application has ended, or has told the worker to. It may have said something from
+    /// `began` on.
+    pub(crate) fn run(mut self, began: Instant) -> Result<(), Error> {
+        self.unwatched = Some(began);
         loop {
             match self.turn()? {
                 Next::Go => {}
@@ -104,6 +109,7 @@ impl Relay {
         if from_application {
             return self.hear_application();
         }
+        self.unwatched = None;
         if from_daemon && let Some(worker) = self.daemon.overheard()? {
             self.replaced(worker)?;
             return Ok(Next::Go);
@@ -176,12 +182,16 @@ impl Relay {
     fn hear_application(&mut self) -> Result<Next, Error> {
         for _ in 0..TURN {
             match receive(self.application.as_fd(), &mut self.buffer) {
-                Received::Nothing => break,
+                Received::Nothing => {
+                    self.unwatched = None;
+                    break;
+                }
                 Received::Closed => return Ok(Next::End),
                 Received::Broken(why) => return Err(Error::Relay(why)),
                 Received::Datagram(length, fds) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
-                    let heard = self.firewall.host(datagram, fds, Instant::now());
+                    let when = self.unwatched.unwrap_or_else(Instant::now);
+                    let heard = self.firewall.host(datagram, fds, when);
                     heard.map_err(|error| Error::Invocation(error.to_string()))?;
                 }
             }

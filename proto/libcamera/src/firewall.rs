@@ -20,6 +20,8 @@ use crate::record::{Record, Said};
 
 /// The command that ends a worker.
 const EXIT: u32 = 0;
+/// Where init() is among the host's messages.
+const FIRST: u64 = 1;
 /// Largest number of an event of an interface that is not known.
 const MAX_EVENT: u32 = 32;
 /// Calls of the host that may wait for an answer. It waits for one at a time.
@@ -48,7 +50,8 @@ pub struct Limits {
     /// For an answer. Twice that, and the time that a new worker takes, must be less than
     /// libcamera's 2 s.
     pub answer: Duration,
-    /// After this a host has given up waiting, and would take an answer for an event.
+    /// After this a host has given up waiting, and would take an answer for an event. A worker that
+    /// takes another one's place has as long for init() as the first one had.
     pub patience: Duration,
     /// Messages of one worker that are dropped before it is at fault.
     pub drops: u32,
@@ -112,6 +115,8 @@ struct Pending<F> {
     /// When the host said it.
     since: Instant,
     due: Option<Instant>,
+    /// The host has called again meanwhile, and hears the answer no more.
+    given_up: bool,
 }
 
 /// A call that the host does not wait for.
@@ -312,6 +317,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             return original;
         }
         let Some(dialect) = self.dialect.clone() else {
+            let since = self.give_up(since);
             self.expect(order, original.clone(), Vec::new(), since, None);
             return original;
         };
@@ -352,6 +358,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             announced.retain(|handle| !before.contains(handle));
             // libcamera starts a worker and waits for it at once: another one would have no time.
             let due = self.initialised.then_some(due);
+            let since = self.give_up(since);
             self.remember(Pending {
                 order,
                 said: Said {
@@ -362,6 +369,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                 ids,
                 since,
                 due,
+                given_up: false,
             });
             return message;
         }
@@ -465,7 +473,21 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             ids,
             since,
             due,
+            given_up: false,
         });
+    }
+
+    /// The host waits for one answer at a time: with another call it has given up those before. Returns when
+    /// it can have called at the earliest. Of an interface that is not known only init() is known to be
+    /// waited for.
+    fn give_up(&mut self, since: Instant) -> Instant {
+        let (patience, known) = (self.limits.patience, self.dialect.is_some());
+        let waited_for = |pending: &&mut Pending<F>| known || pending.order == FIRST;
+        let waited_for = self.pending.iter_mut().filter(waited_for);
+        waited_for.fold(since, |since, pending| {
+            pending.given_up = true;
+            since.max(pending.since + patience)
+        })
     }
 
     fn remember(&mut self, pending: Pending<F>) {
@@ -507,7 +529,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         };
         let replaying = matches!(self.phase, Phase::Replay { .. });
         let verdict = if replaying {
-            self.replayed(&message)
+            self.replayed(&message, now)
         } else if self.is_answer(&message) {
             self.answer(message, now)
         } else {
@@ -560,15 +582,17 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             let why = format!("it answers call {call} with {command}");
             return Err(untimely(why));
         }
-        let late = now.saturating_duration_since(asked.since) > self.limits.patience;
+        let waited = now.saturating_duration_since(asked.since);
+        let late = asked.given_up || waited > self.limits.patience;
         let too_late = || untimely(format!("it answers {cookie} too late"));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
-            if late {
-                return Err(too_late());
-            }
             (self.initialised, self.loaded) = (true, true);
-            return Ok(Some(message));
+            return if late {
+                Err(too_late())
+            } else {
+                Ok(Some(message))
+            };
         };
         let (well, bytes) = self.checked_answer(&dialect, &message, !late)?;
         if let Some(asked) = self.pending.remove(index)
@@ -580,11 +604,11 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                 self.unanswered.clear();
             }
         }
-        // The host does not hear of it, and yet it is what the worker is now.
+        // The host may not hear of it, and yet it is what the worker is now.
+        (self.initialised, self.loaded) = (true, true);
         if late {
             return Err(too_late());
         }
-        (self.initialised, self.loaded) = (true, true);
         Ok(Some(Message {
             bytes,
             fds: message.fds,
@@ -684,7 +708,11 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
     }
 
     /// What a new worker says while it is told what the last one knew. The maps in it count.
-    fn replayed(&mut self, message: &Message<F>) -> Result<Option<Message<F>>, Refused> {
+    fn replayed(
+        &mut self,
+        message: &Message<F>,
+        now: Instant,
+    ) -> Result<Option<Message<F>>, Refused> {
         let Some(dialect) = self.dialect.clone() else {
             return Ok(None);
         };
@@ -712,9 +740,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             let why = format!("{name}() went well in the worker before, and fails now");
             return Err(Refused::Malformed(Wrong::new(why)));
         }
-        if let Phase::Replay { left, asked, .. } = &mut self.phase {
+        if let Phase::Replay { left, asked, due } = &mut self.phase {
             left.pop_front();
             *asked = false;
+            if !self.loaded {
+                *due = now + self.limits.answer;
+            }
         }
         // init() comes first.
         self.loaded = true;
@@ -741,7 +772,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
     pub fn overdue(&self, now: Instant) -> Option<Wrong> {
         let answer = self.limits.answer.as_millis();
         if let Phase::Replay { due, .. } = self.phase {
-            let why = format!("what the worker before was told takes it longer than {answer} ms");
+            let why = "what the worker before was told takes it too long";
             return (due <= now).then(|| Wrong::new(why));
         }
         let late = |due: Option<Instant>| due.is_some_and(|due| due <= now);
@@ -784,7 +815,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         self.phase = Phase::Replay {
             left: left.into(),
             asked: false,
-            due: now + self.limits.answer,
+            due: now + self.limits.patience,
         };
         let pending = self.pending.drain(..);
         let pending = pending.map(|call| (call.order, call.original, call.since));

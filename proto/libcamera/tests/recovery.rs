@@ -171,9 +171,48 @@ fn a_new_worker_that_fails_what_the_last_one_did_well_is_at_fault() {
     let failed = [u32s(&[1]), parameters(&[vec![0; 4], vec![0]])].concat();
     let verdict = between.worker(&message(INIT, call.cookie(), &failed));
     assert!(speech::fault(verdict).contains("fails now"));
-    between.later(900);
-    let now = between.now;
+}
+
+#[test]
+fn a_new_worker_has_the_hosts_patience_for_init_and_900_ms_for_what_follows() {
+    let mut between = Between::streaming();
+    let mut now = between.now;
+    assert!(between.firewall.worker_replaced(now));
+    let call = between.firewall.next(now).unwrap();
+    between.later(1940);
+    now = between.now;
+    assert!(between.firewall.overdue(now).is_none());
+    let verdict = between.worker(&message(INIT, call.cookie(), &init_answer(&[])));
+    assert!(matches!(verdict, Verdict::Swallowed), "{verdict:?}");
+    assert_eq!(between.told()[0].command(), CONFIGURE);
+    between.later(890);
+    now = between.now;
+    assert!(between.firewall.overdue(now).is_none());
+    between.later(10);
+    now = between.now;
     assert!(between.firewall.overdue(now).is_some());
+}
+
+#[test]
+fn a_new_worker_that_hangs_in_init_is_overdue() {
+    let mut between = Between::streaming();
+    assert!(between.firewall.worker_replaced(between.now));
+    between.told();
+    between.later(1950);
+    assert!(between.firewall.overdue(between.now).is_some());
+}
+
+#[test]
+fn an_init_that_is_answered_too_late_is_done_all_the_same() {
+    let mut between = Between::new("soft");
+    let (cookie, _) = between.says(INIT, &speech::init());
+    between.later(1951);
+    let late = between.worker(&message(INIT, cookie, &init_answer(&[])));
+    assert!(speech::dropped(late).contains("too late"));
+    assert!(between.firewall.is_initialised());
+    // A host that does not mind goes on, and so does another worker.
+    between.asks(CONFIGURE, &speech::configure(), &u32s(&[0]));
+    assert_eq!(between.replaced(false), [INIT, CONFIGURE]);
 }
 
 #[test]
@@ -254,4 +293,33 @@ fn an_event_is_no_answer_to_a_host_that_has_counted_through() {
 fn whether_a_worker_can_be_replaced_is_known_before_there_is_another() {
     assert!(Between::streaming().firewall.can_replace());
     assert!(!Between::new("novel").firewall.can_replace());
+}
+
+#[test]
+fn a_host_that_calls_again_has_given_up_the_call_before() {
+    let mut between = Between::streaming();
+    let (first, _) = between.says(STOP, &[]);
+    // Both were waiting to be read, and may have been said at any time up to now.
+    let (second, _) = between.says(STOP, &[]);
+    let late = between.worker(&message(STOP, first, &[]));
+    assert!(speech::dropped(late).contains("too late"));
+    // It had waited two seconds for the first one by then.
+    between.later(3000);
+    passed(between.worker(&message(STOP, second, &[])));
+}
+
+#[test]
+fn in_any_interface_the_host_waits_for_init() {
+    let mut between = Between::new("other");
+    let (init, _) = between.says(INIT, &speech::init());
+    // Neither may have an answer: only time tells.
+    let (first, _) = between.says(START, &[]);
+    let (second, _) = between.says(STOP, &[]);
+    let late = between.worker(&message(INIT, init, &init_answer(&[])));
+    assert!(speech::dropped(late).contains("too late"));
+    between.later(3000);
+    passed(between.worker(&message(START, first, &u32s(&[0]))));
+    between.later(1000);
+    let late = between.worker(&message(STOP, second, &[]));
+    assert!(speech::dropped(late).contains("too late"));
 }

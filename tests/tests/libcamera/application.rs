@@ -14,6 +14,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Number of the socket in a worker that libcamera starts.
 const FD: i32 = 7;
@@ -130,6 +131,11 @@ impl Application {
         let (of, same, answer) = self.message();
         assert_eq!((of, same), (cmd, cookie));
         answer
+    }
+
+    /// Sends the shim a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.shim), signal).unwrap();
     }
 
     /// What the shim says when it ends, and whether it ends well.
