@@ -173,6 +173,9 @@ pub struct Firewall<F, B = ()> {
     strikes: u32,
     counts: Counts,
     sensor: Option<String>,
+    /// The call with the cookie of events was answered too late, and the host has said nothing since: it
+    /// may wait for that all the same.
+    may_wait_for_0: bool,
     /// Why the interface is not what it was taken for.
     strange: Option<Wrong>,
 }
@@ -201,6 +204,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             strikes: 0,
             counts: Counts::default(),
             sensor: None,
+            may_wait_for_0: false,
             strange: None,
         }
     }
@@ -312,6 +316,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
             again,
         } = waiting;
         self.credit = (self.credit + EVENTS_PER_CALL).min(MAX_CREDIT);
+        self.may_wait_for_0 = false;
         let command = original.command();
         if command == EXIT {
             return original;
@@ -565,6 +570,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         let mut pending = self.pending.iter();
         message.cookie() != 0
             || !self.initialised
+            || self.may_wait_for_0
             || pending.any(|call| call.original.cookie() == 0)
     }
 
@@ -584,6 +590,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         }
         let waited = now.saturating_duration_since(asked.since);
         let late = asked.given_up || waited > self.limits.patience;
+        self.may_wait_for_0 = late && cookie == 0 && !asked.given_up;
         let too_late = || untimely(format!("it answers {cookie} too late"));
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
