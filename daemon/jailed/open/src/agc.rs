@@ -11,6 +11,7 @@ mod tuning;
 use coldshoe_ipa::AlgorithmState;
 
 use crate::exposure::{Exposure, Limits};
+use crate::flicker::Beat;
 use crate::measure::{Measured, Zone};
 
 use cells::Cells;
@@ -172,6 +173,8 @@ pub struct Agc {
     limits: Limits,
     reach: (f64, f64),
     state: AgcState,
+    /// Of the light, as far as it is known.
+    beat: Beat,
     /// Frames went by that nothing is known of.
     stale: bool,
 }
@@ -184,7 +187,7 @@ impl Agc {
             ..limits
         };
         Self {
-            reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
+            reach: limits.reach(&tuning.stages, 0.0),
             tuning: tuning.clone(),
             limits,
             state: AgcState {
@@ -193,8 +196,14 @@ impl Agc {
                 frames: 0,
                 response: Response::default(),
             },
+            beat: Beat::default(),
             stale: false,
         }
+    }
+
+    /// The light beats like this from the next frame on.
+    pub fn set_beat(&mut self, beat: Beat) {
+        self.beat = beat;
     }
 
     /// Total exposure that the filter stands at, µs at a gain of 1.
@@ -262,11 +271,11 @@ impl Agc {
     /// priority; and the flicker period that times are multiples of.
     fn free(&self, request: &ExposureRequest) -> (Limits, f64) {
         if !request.auto {
-            return (self.limits, self.tuning.flicker_period_us);
+            return (self.limits, self.beat.period_us);
         }
         let flicker = match request.exposure_us {
             Some(_) => 0.0,
-            None => self.tuning.flicker_period_us,
+            None => self.beat.period_us,
         };
         (self.limits.with(request.exposure_us, request.gain), flicker)
     }
@@ -331,7 +340,8 @@ impl Agc {
             return aim;
         };
         let off = (aim / filtered).ln();
-        if off.abs() <= self.tuning.dead_band {
+        // To follow the beat of the light would only add to it.
+        if off.abs() <= self.tuning.dead_band + self.beat.swing {
             return filtered;
         }
         let speed = if self.starting() || (burnt && off < 0.0) {

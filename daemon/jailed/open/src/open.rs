@@ -15,6 +15,7 @@ use crate::black_level::BlackLevel;
 use crate::ccm::Ccm;
 use crate::controls::Requests;
 use crate::exposure::Limits;
+use crate::flicker::Flicker;
 use crate::measure::Measured;
 use crate::state::State;
 use crate::targets::{Decided, FORMATS, Kind, Taken, Target};
@@ -35,6 +36,7 @@ pub struct Open {
 #[derive(Debug)]
 struct Algorithms {
     measured: Measured,
+    flicker: Flicker,
     agc: Agc,
     af: Af,
     awb: Awb,
@@ -103,6 +105,7 @@ impl Ipa for Open {
         let awb = Awb::new(&tuning.awb).map_err(IpaError::new)?;
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
+            flicker: Flicker::new(tuning.agc.flicker, readout_us(sensor)),
             agc: Agc::new(&tuning.agc, limits),
             af: Af::new(
                 &tuning.af,
@@ -142,6 +145,10 @@ impl Ipa for Open {
         let white = if measured {
             let measured = &algorithms.measured;
             algorithms.black_level.process(measured);
+            let beat = algorithms
+                .flicker
+                .process(measured, frame.sensor_timestamp_ns);
+            algorithms.agc.set_beat(beat);
             let exposure = algorithms.agc.process(measured, &requests.exposure);
             let lux = lux.and_then(|lux| lux.of(measured, exposure.luminance));
             answer.wanted = wanted(&exposure);
@@ -212,6 +219,7 @@ impl Algorithms {
             awb: self.awb.state(),
             black: self.black_level.state(),
             ccm: self.ccm.used(),
+            flicker: self.flicker.state(),
         }
     }
 
@@ -222,6 +230,7 @@ impl Algorithms {
         self.awb.resume(state.awb);
         self.black_level.resume(state.black);
         self.ccm.resume(state.ccm);
+        self.flicker.resume(state.flicker);
         self.resumed = true;
     }
 
@@ -271,6 +280,11 @@ impl Algorithms {
         };
         self.target.write(params, capabilities, &mut decided)
     }
+}
+
+/// From the first row of a frame to the last, µs.
+fn readout_us(sensor: &Sensor) -> f64 {
+    f64::from(sensor.height) * sensor.line_length_us
 }
 
 /// Gains for the ISP, the smallest 1: a gain below 1 would leave clipped highlights tinted.

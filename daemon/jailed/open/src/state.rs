@@ -3,8 +3,8 @@
 //! | offset | type | field |
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
-//! | 4 | u32 | version 3 |
-//! | 8 | u32 | size of the whole, 312 |
+//! | 4 | u32 | version 4 |
+//! | 8 | u32 | size of the whole, 584 |
 //! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
@@ -22,6 +22,13 @@
 //! | 280 | u32\[2\] | pace of white balance and its count. 0: start, 1: steady, 2: chase |
 //! | 288 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
 //! | 304 | f64 | temperature of the colour matrix, K; 0: none yet |
+//! | 312 | u32\[4\] | mains found, and seen last (0: none, 1: 50 Hz, 2: 60 Hz); frames seen; frames missing |
+//! | 328 | u64, f64 | the frame before: when it was read, ns, and its exposure, µs; exposure -1: none yet |
+//! | 344 | f64\[15\] | its rows: luminance over exposure, 1/µs |
+//! | 464 | f64\[7\] × 2 | fits of 100 and 120 Hz: phase and step, turns; five sums |
+//! | 576 | f64 | sum of squared differences |
+
+mod flicker;
 
 use thiserror::Error;
 
@@ -32,11 +39,12 @@ use crate::black_level::BlackState;
 use crate::controls::Requests;
 use crate::ct_curve::WhitePoint;
 use crate::exposure::Exposure;
+use crate::flicker::FlickerState;
 
 const MAGIC: [u8; 4] = *b"CSOP";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Bytes of a saved state.
-pub const SIZE: usize = 312;
+pub const SIZE: usize = 584;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;
@@ -60,6 +68,7 @@ pub struct State {
     pub black: BlackState,
     /// Temperature of the colour matrix in use, K.
     pub ccm: Option<f64>,
+    pub flicker: FlickerState,
 }
 
 /// Why bytes are not a saved state.
@@ -157,6 +166,7 @@ impl State {
         out.f64(self.black.start);
         out.f64(self.black.level);
         out.positive(self.ccm);
+        out.flicker(&self.flicker);
         bytes
     }
 
@@ -214,6 +224,7 @@ impl State {
             level: from.within(0.0, 0.5)?,
         };
         let ccm = from.positive()?;
+        let flicker = from.flicker()?;
         Ok(Self {
             last_frame,
             requests,
@@ -222,6 +233,7 @@ impl State {
             awb,
             black,
             ccm,
+            flicker,
         })
     }
 }

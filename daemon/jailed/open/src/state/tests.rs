@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::flicker::{Before, Fit, Mains, ROWS};
 
 const AF: AfState = AfState {
     phase: Phase::Coarse { turned: true },
@@ -71,6 +72,22 @@ const STATE: State = State {
         level: 0.05,
     },
     ccm: Some(5100.0),
+    flicker: FlickerState {
+        found: Some(Mains::Hz60),
+        seen: (Some(Mains::Hz50), 3),
+        missing: 7,
+        before: Some(Before {
+            timestamp_ns: 123_456_789,
+            exposure_us: 8_000.0,
+            rows: [2e-5; ROWS],
+        }),
+        fits: [Fit {
+            phase: 0.25,
+            step: -0.125,
+            sums: [1.0, -0.5, 2.0, 0.25, -0.75],
+        }; 2],
+        energy: 12.5,
+    },
 };
 
 fn positive() -> impl Strategy<Value = f64> {
@@ -184,13 +201,42 @@ fn af() -> impl Strategy<Value = AfState> {
     })
 }
 
+fn flicker() -> impl Strategy<Value = FlickerState> {
+    let mains = || prop::option::of(prop::sample::select(Mains::ALL.to_vec()));
+    let before = (any::<u64>(), 0.0..=1e9_f64, any::<[u8; ROWS]>()).prop_map(
+        |(timestamp_ns, exposure_us, rows)| Before {
+            timestamp_ns,
+            exposure_us,
+            rows: rows.map(f64::from),
+        },
+    );
+    let fit = || {
+        (0.0..=1.0_f64, -0.5..=0.5_f64, any::<[i32; 5]>()).prop_map(|(phase, step, sums)| Fit {
+            phase,
+            step,
+            sums: sums.map(f64::from),
+        })
+    };
+    let seen = (mains(), mains(), any::<u32>(), any::<u32>());
+    (seen, prop::option::of(before), fit(), fit(), 0.0..1e9_f64).prop_map(
+        |((found, last, frames, missing), before, a, b, energy)| FlickerState {
+            found,
+            seen: (last, frames),
+            missing,
+            before,
+            fits: [a, b],
+            energy,
+        },
+    )
+}
+
 fn states() -> impl Strategy<Value = State> {
     let black =
         (0.0..=0.5_f64, 0.0..=0.5_f64).prop_map(|(start, level)| BlackState { start, level });
     let frame = prop::option::of(any::<u64>());
     let ccm = prop::option::of(positive());
-    (frame, requests(), agc(), af(), awb(), black, ccm).prop_map(
-        |(last_frame, requests, agc, af, awb, black, ccm)| State {
+    (frame, requests(), agc(), af(), awb(), black, ccm, flicker()).prop_map(
+        |(last_frame, requests, agc, af, awb, black, ccm, flicker)| State {
             last_frame,
             requests,
             agc,
@@ -198,6 +244,7 @@ fn states() -> impl Strategy<Value = State> {
             awb,
             black,
             ccm,
+            flicker,
         },
     )
 }
@@ -220,7 +267,7 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 15] = [
+    let odd: [Break; 18] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
@@ -241,6 +288,9 @@ fn values_out_of_range_are_refused() {
         |s| s.awb.pace = Pace::Steady { far: u32::MAX },
         |s| s.black.level = 0.6,
         |s| s.ccm = Some(f64::INFINITY),
+        |s| s.flicker.energy = f64::NAN,
+        |s| s.flicker.fits[1].phase = 1.5,
+        |s| s.flicker.before.as_mut().unwrap().exposure_us = -0.5,
     ];
     for (i, break_it) in odd.into_iter().enumerate() {
         let mut state = STATE;

@@ -1,0 +1,294 @@
+//! Flicker: light on mains beats 100 or 120 times a second, and a rolling shutter makes bands of it.
+//!
+//! A row of zones r is read τ(r) after the frame's first row, at t. Of a scene that stands still, the
+//! logarithm of the row's luminance over exposure changes with the beat of the light alone,
+//!
+//! `y(r) = scene(r) + Re[A·H·e^(2πi·f·τ(r))]`, `H = sinc(f·T)·e^(2πi·f·(t − T/2))`,
+//!
+//! T being the exposure time. The difference to the frame before knows nothing of the scene, so A
+//! follows from it by least squares, over the last second or so. A beat is seen where the fit for one
+//! frequency explains most of all differences: things that move and sensors that are noisy do not
+//! keep time with the mains. Each frame counts alike, so that no single one can pass for a beat.
+//!
+//! With an exposure of whole periods the bands are gone, and so is what would tell that the lamp is
+//! still on: what was found stays until another beat is seen, or until an exposure too short for it
+//! has shown no beat for long.
+
+mod fit;
+
+use serde::Deserialize;
+
+use crate::measure::Measured;
+
+pub(crate) use fit::Fit;
+
+/// Rows of zones that any supported ISP has, at most.
+pub(crate) const ROWS: usize = 15;
+/// Share of the past that a frame leaves.
+const KEPT: f64 = 1.0 - 1.0 / 32.0;
+/// Differences below this, in logarithms, count for less.
+const FLOOR: f64 = 0.0001;
+/// Frames whose differences have to be more than that.
+const ENOUGH: f64 = 16.0;
+/// Share of all differences that the beat has to explain, and how much more than the other one.
+const EXPLAINED: f64 = 0.65;
+const AHEAD: f64 = 0.2;
+/// Bands below it nobody sees, and neither do we.
+const VISIBLE: f64 = 0.005;
+/// Frames in a row in which it has to be seen.
+const SURE: u32 = 4;
+/// Frames without it until it is forgotten, and the share of differences that it may not reach.
+const GONE: u32 = 90;
+const NOTHING: f64 = 0.3;
+/// A row with a larger share of clipped pixels does not tell how bright it is.
+const CLIPPED: f64 = 0.05;
+/// A pause after which the beat is followed anew, seconds.
+const PAUSE: f64 = 1.0;
+
+/// Mains frequency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mains {
+    /// 50 Hz: 100 beats a second.
+    Hz50,
+    /// 60 Hz: 120 beats a second.
+    Hz60,
+}
+
+impl Mains {
+    pub(crate) const ALL: [Self; 2] = [Self::Hz50, Self::Hz60];
+
+    /// Beats a second.
+    #[must_use]
+    pub fn beats(self) -> f64 {
+        match self {
+            Self::Hz50 => 100.0,
+            Self::Hz60 => 120.0,
+        }
+    }
+
+    /// Time of a beat, µs.
+    #[must_use]
+    pub fn period_us(self) -> f64 {
+        1e6 / self.beats()
+    }
+}
+
+/// What exposure is to do about mains light.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub enum FlickerMode {
+    /// Nothing.
+    #[serde(rename = "off")]
+    Off,
+    /// Whole beats of 50 Hz mains.
+    #[serde(rename = "50hz")]
+    Hz50,
+    /// Whole beats of 60 Hz mains.
+    #[serde(rename = "60hz")]
+    Hz60,
+    /// Whole beats of whichever is seen; nothing while none is.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+/// What exposure has to know of the light's beat.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beat {
+    /// Exposure times are multiples of it, µs; 0 for any.
+    pub period_us: f64,
+    /// How much bands stand out in the frame, in logarithms of luminance.
+    pub swing: f64,
+}
+
+/// A frame, as far as the next one is compared with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Before {
+    /// When its first row was read, ns.
+    pub(crate) timestamp_ns: u64,
+    /// µs.
+    pub(crate) exposure_us: f64,
+    /// Luminance over exposure of each row; 0 where it does not tell.
+    pub(crate) rows: [f64; ROWS],
+}
+
+/// What is held from frame to frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct FlickerState {
+    /// The mains that exposure goes by.
+    pub(crate) found: Option<Mains>,
+    /// What was seen in the last frames, and in how many.
+    pub(crate) seen: (Option<Mains>, u32),
+    /// Frames in which what was found should have been seen, and was not.
+    pub(crate) missing: u32,
+    pub(crate) before: Option<Before>,
+    pub(crate) fits: [Fit; 2],
+    /// Sum of squared differences, each frame's scaled to 1 at most.
+    pub(crate) energy: f64,
+}
+
+/// Finds the beat of one camera's light.
+#[derive(Clone, Debug)]
+pub struct Flicker {
+    mode: FlickerMode,
+    /// From the first row of the frame to the last, seconds.
+    readout: f64,
+    state: FlickerState,
+}
+
+impl Flicker {
+    /// For a sensor that reads a frame's rows in `readout_us`.
+    #[must_use]
+    pub fn new(mode: FlickerMode, readout_us: f64) -> Self {
+        Self {
+            mode,
+            readout: readout_us / 1e6,
+            state: FlickerState::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> FlickerState {
+        self.state
+    }
+
+    pub(crate) fn resume(&mut self, state: FlickerState) {
+        self.state = state;
+    }
+
+    /// Looks at a frame whose first row was read at `timestamp_ns`.
+    pub fn process(&mut self, frame: &Measured, timestamp_ns: u64) -> Beat {
+        if self.mode == FlickerMode::Off {
+            return Beat::default();
+        }
+        let now = Before {
+            timestamp_ns,
+            // Where it is not known, no row tells either.
+            exposure_us: frame.applied.exposure_us.clamp(0.0, 1e9).max(0.0),
+            rows: rows(frame),
+        };
+        self.compare(&now, frame.rows().min(ROWS));
+        self.decide(now.exposure_us);
+        let mains = match self.mode {
+            FlickerMode::Off => None,
+            FlickerMode::Hz50 => Some(Mains::Hz50),
+            FlickerMode::Hz60 => Some(Mains::Hz60),
+            FlickerMode::Auto => self.state.found,
+        };
+        mains.map_or(Beat::default(), |mains| Beat {
+            period_us: mains.period_us(),
+            swing: self.swing(mains, now.exposure_us),
+        })
+    }
+
+    /// Takes the difference to the frame before into the fits.
+    fn compare(&mut self, now: &Before, count: usize) {
+        let Some(before) = self.state.before.replace(*now) else {
+            return;
+        };
+        let step = now.timestamp_ns.saturating_sub(before.timestamp_ns) as f64 / 1e9;
+        if !(step > 0.0 && step < PAUSE) {
+            self.forget();
+            return;
+        }
+        let mut differences = [None; ROWS];
+        for (out, (now, before)) in differences.iter_mut().zip(now.rows.iter().zip(before.rows)) {
+            *out = (*now > 0.0 && before > 0.0).then(|| (now / before).ln());
+        }
+        let told = differences.iter().flatten();
+        let squares: f64 = told.clone().map(|d| d * d).sum();
+        let told = told.count();
+        let weight = 1.0 / (squares / told as f64).max(FLOOR * FLOOR);
+        let times = (before.exposure_us / 1e6, now.exposure_us / 1e6);
+        let useful = 2 * told > count && (weight * squares).is_finite();
+        for (fit, mains) in self.state.fits.iter_mut().zip(Mains::ALL) {
+            let change = fit.advance(mains.beats(), step, times);
+            fit.fade(KEPT);
+            for (row, difference) in differences.iter().enumerate() {
+                if let (Some(difference), true) = (difference, useful) {
+                    let tau = self.readout * (row as f64 + 0.5) / count as f64;
+                    let share = weight / told as f64;
+                    fit.add(change.turned(mains.beats() * tau), *difference, share);
+                }
+            }
+        }
+        self.state.energy *= KEPT;
+        if useful {
+            self.state.energy += weight * squares / told as f64;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.state.fits = [Fit::default(); 2];
+        self.state.energy = 0.0;
+    }
+
+    fn decide(&mut self, exposure_us: f64) {
+        let state = &mut self.state;
+        let seen = seen(state, exposure_us / 1e6);
+        let frames = if state.seen.0 == seen {
+            state.seen.1.saturating_add(1)
+        } else {
+            1
+        };
+        state.seen = (seen, frames);
+        if seen.is_some() && frames >= SURE {
+            state.found = seen;
+        }
+        let absent = state.found.is_some_and(|mains| {
+            let fit = &state.fits[mains as usize];
+            // In whole periods, or where bands stand still, it could not be seen.
+            exposure_us < 0.7 * mains.period_us()
+                && fit.moves()
+                && fit.explained() < NOTHING * state.energy
+        });
+        state.missing = if absent && seen.is_none() {
+            state.missing.saturating_add(1)
+        } else {
+            0
+        };
+        if state.missing >= GONE {
+            (state.found, state.missing) = (None, 0);
+        }
+    }
+
+    fn swing(&self, mains: Mains, exposure_us: f64) -> f64 {
+        let fit = &self.state.fits[mains as usize];
+        if fit.explained() > NOTHING * self.state.energy && self.state.energy >= ENOUGH {
+            fit.bands(mains.beats(), exposure_us / 1e6).min(1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The mains whose beat the last frames show.
+fn seen(state: &FlickerState, exposure: f64) -> Option<Mains> {
+    let [a, b] = state.fits.map(|fit| fit.explained() / state.energy);
+    let (mains, share, other) = if a >= b {
+        (Mains::Hz50, a, b)
+    } else {
+        (Mains::Hz60, b, a)
+    };
+    let clear = state.energy >= ENOUGH && share >= EXPLAINED && share >= other + AHEAD;
+    let bands = state.fits[mains as usize].bands(mains.beats(), exposure);
+    (clear && bands >= VISIBLE).then_some(mains)
+}
+
+/// Luminance over exposure of each row of zones; 0 where it does not tell.
+fn rows(frame: &Measured) -> [f64; ROWS] {
+    let mut rows = [0.0; ROWS];
+    let total = frame.applied.total();
+    for (out, zones) in rows
+        .iter_mut()
+        .zip(frame.zones.chunks(frame.columns.max(1)))
+    {
+        let light: f64 = zones.iter().map(|zone| zone.luminance).sum();
+        let clipped: f64 = zones.iter().map(|zone| zone.clipped).sum();
+        let level = light / zones.len() as f64 / total;
+        let tells = clipped <= CLIPPED * zones.len() as f64 && level.is_finite();
+        *out = if tells { level.max(0.0) } else { 0.0 };
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests;
