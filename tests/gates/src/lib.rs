@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod exposure;
+pub mod flicker;
 pub mod focus;
 pub mod gate;
 pub mod report;
@@ -42,6 +43,9 @@ pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
     let (gates, plots) = exposure::judge(&sources, seeds)?;
     report.gates.extend(gates);
     report.plots.extend(plots);
+    let (gates, plot) = flicker::judge(&sources, seeds)?;
+    report.gates.extend(gates);
+    report.plots.push(plot);
     let (gates, plots, table) = white::judge(&sources, seeds)?;
     report.gates.extend(gates);
     report.plots.extend(plots);

@@ -45,6 +45,8 @@ pub struct Rig {
 pub struct Step {
     /// Total exposure over the right one.
     pub ratio: f64,
+    /// What was in force.
+    pub applied: Applied,
     /// What the module asks for.
     pub wanted: Applied,
     /// White point found, R, G and B.
@@ -71,9 +73,9 @@ impl Rig {
             ..SensorConfig::default()
         };
         Self::of(
-            source,
+            source.tuning,
             Camera::with_sensor(scene, setup.light, config),
-            setup,
+            setup.stale,
         )
     }
 
@@ -87,13 +89,18 @@ impl Rig {
             ..SensorConfig::default()
         };
         let camera = Camera::with_sensor(scene, setup.light, config);
-        Self::of(source, camera.with_lens(LensConfig::default()), setup)
+        let camera = camera.with_lens(LensConfig::default());
+        Self::of(source.tuning, camera, setup.stale)
     }
 
-    fn of(source: &Source, camera: Camera, setup: &Setup) -> Result<Self> {
+    /// A camera and a tuning of one's own; `stale` is that of [`Setup`].
+    ///
+    /// # Errors
+    /// What the module says to its tuning or its sensor.
+    pub fn of(tuning: &[u8], camera: Camera, stale: bool) -> Result<Self> {
         let fail = |error: ipa::IpaError| anyhow!("{error}");
         let all_blocks = (1 << soft::TABLE.sizes.len()) - 1;
-        let mut module = Open::new(Some(source.tuning), all_blocks).map_err(fail)?;
+        let mut module = Open::new(Some(tuning), all_blocks).map_err(fail)?;
         module.configure(&sensor(&camera)).map_err(fail)?;
         module.start().map_err(fail)?;
         let mut rig = Self {
@@ -103,7 +110,7 @@ impl Rig {
             stats: vec![0; Statistics::SIZE_2],
             frame: 0,
             asked: None,
-            stale: setup.stale,
+            stale,
             right: (0.0, 0.0),
             camera,
         };
@@ -179,6 +186,7 @@ impl Rig {
         let found = &answer.metadata;
         Step {
             ratio: captured.applied.total_us() / right,
+            applied: captured.applied,
             wanted,
             white: [
                 1.0 / found.colour_gain_red,
