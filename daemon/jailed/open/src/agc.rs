@@ -26,6 +26,9 @@ const BURNT: f64 = 0.02;
 const MOVED: f64 = 0.03;
 /// They do not answer less than that.
 const LEAST_SLOPE: f64 = 0.1;
+/// Frames that the beat of the light is averaged over, and how much of it is left then.
+const CALM: f64 = 8.0;
+const LEFT: f64 = 0.1;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
 
@@ -118,6 +121,8 @@ pub(crate) struct AgcState {
     pub(crate) frames: u32,
     /// What the last exposures did to the brightest cells.
     pub(crate) response: Response,
+    /// Wanted total exposure, averaged over the light's beat, µs at a gain of 1.
+    pub(crate) calm: Option<f64>,
 }
 
 /// How the brightest cells answer to exposure. Where a colour of theirs clips, they answer less
@@ -195,6 +200,7 @@ impl Agc {
                 held: None,
                 frames: 0,
                 response: Response::default(),
+                calm: None,
             },
             beat: Beat::default(),
             stale: false,
@@ -251,7 +257,8 @@ impl Agc {
         }
         let now = self.applied_total(frame);
         let wanted = now * self.wanted_gain(frame, now, request.ev, metering);
-        let aim = self.reachable(wanted);
+        let calm = self.calm(wanted);
+        let aim = self.reachable(calm);
         if stale {
             self.catch_up(now, aim);
         }
@@ -333,6 +340,20 @@ impl Agc {
         total.max(self.reach.0).min(self.reach.1)
     }
 
+    /// In bands that stay exposure must not follow the beat, which would only add to it: what the beat
+    /// can account for is averaged.
+    fn calm(&mut self, wanted: f64) -> f64 {
+        let near = |calm: f64| (wanted / calm).ln().abs() <= self.beat.swing;
+        let calm = match self.state.calm {
+            Some(calm) if self.beat.swing > 0.0 && near(calm) => {
+                calm * (wanted / calm).powf(1.0 / CALM)
+            }
+            _ => wanted,
+        };
+        self.state.calm = (calm.is_finite() && calm > 0.0).then_some(calm);
+        calm
+    }
+
     /// IIR towards `aim` in stops, with a dead band and a quick start: as many frames on the way up
     /// as on the way down. Out of a burnt frame it goes faster, for the aim is not all of the way.
     fn filter(&self, aim: f64, burnt: bool) -> f64 {
@@ -340,8 +361,7 @@ impl Agc {
             return aim;
         };
         let off = (aim / filtered).ln();
-        // To follow the beat of the light would only add to it.
-        if off.abs() <= self.tuning.dead_band + self.beat.swing {
+        if off.abs() <= self.tuning.dead_band + LEFT * self.beat.swing {
             return filtered;
         }
         let speed = if self.starting() || (burnt && off < 0.0) {
@@ -734,6 +754,7 @@ mod tests {
             }),
             frames: 100,
             response: Response::default(),
+            calm: None,
         };
         let mut agc = agc(ConstraintMode::None);
         agc.resume(&state);

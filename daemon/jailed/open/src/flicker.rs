@@ -8,7 +8,9 @@
 //! T being the exposure time. The difference to the frame before knows nothing of the scene, so A
 //! follows from it by least squares, over the last second or so. A beat is seen where the fit for one
 //! frequency explains most of all differences: things that move and sensors that are noisy do not
-//! keep time with the mains. Each frame counts alike, so that no single one can pass for a beat.
+//! keep time with the mains. Each frame counts alike, so that no single one can pass for a beat. Bands
+//! that do not move at all, at a frame rate that divides the beat exactly, are of the scene for all
+//! that can be told.
 //!
 //! With an exposure of whole periods the bands are gone, and so is what would tell that the lamp is
 //! still on: what was found stays until another beat is seen, or until an exposure too short for it
@@ -24,24 +26,24 @@ pub(crate) use fit::Fit;
 
 /// Rows of zones that any supported ISP has, at most.
 pub(crate) const ROWS: usize = 15;
-/// Share of the past that a frame leaves.
-const KEPT: f64 = 1.0 - 1.0 / 32.0;
-/// Differences below this, in logarithms, count for less.
-const FLOOR: f64 = 0.0001;
-/// Frames whose differences have to be more than that.
+/// Where bands creep, a frame is compared with the one so many frames before.
+pub(crate) const LAG: usize = 8;
+/// Frames that have to tell.
 const ENOUGH: f64 = 16.0;
 /// Share of all differences that the beat has to explain, and how much more than the other one.
 const EXPLAINED: f64 = 0.65;
 const AHEAD: f64 = 0.2;
-/// Bands below it nobody sees, and neither do we.
+/// Bands below it nobody sees.
 const VISIBLE: f64 = 0.005;
-/// Frames in a row in which it has to be seen.
+/// Frames in a row in which it has to be seen; where bands creep, something that moves slowly can
+/// look like them, but not for long.
 const SURE: u32 = 4;
+const SURE_OF_CREEPING: u32 = 32;
 /// Frames without it until it is forgotten, and the share of differences that it may not reach.
 const GONE: u32 = 90;
 const NOTHING: f64 = 0.3;
 /// A row with a larger share of clipped pixels does not tell how bright it is.
-const CLIPPED: f64 = 0.05;
+const CLIPPED: f64 = 0.3;
 /// A pause after which the beat is followed anew, seconds.
 const PAUSE: f64 = 1.0;
 
@@ -100,15 +102,15 @@ pub struct Beat {
     pub swing: f64,
 }
 
-/// A frame, as far as the next one is compared with it.
+/// A frame, as far as later ones are compared with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Before {
+pub(crate) struct Seen {
     /// When its first row was read, ns.
     pub(crate) timestamp_ns: u64,
     /// µs.
     pub(crate) exposure_us: f64,
     /// Luminance over exposure of each row; 0 where it does not tell.
-    pub(crate) rows: [f64; ROWS],
+    pub(crate) rows: [f32; ROWS],
 }
 
 /// What is held from frame to frame.
@@ -120,10 +122,9 @@ pub(crate) struct FlickerState {
     pub(crate) seen: (Option<Mains>, u32),
     /// Frames in which what was found should have been seen, and was not.
     pub(crate) missing: u32,
-    pub(crate) before: Option<Before>,
+    /// The newest first.
+    pub(crate) past: [Option<Seen>; LAG],
     pub(crate) fits: [Fit; 2],
-    /// Sum of squared differences, each frame's scaled to 1 at most.
-    pub(crate) energy: f64,
 }
 
 /// Finds the beat of one camera's light.
@@ -159,7 +160,7 @@ impl Flicker {
         if self.mode == FlickerMode::Off {
             return Beat::default();
         }
-        let now = Before {
+        let now = Seen {
             timestamp_ns,
             // Where it is not known, no row tells either.
             exposure_us: frame.applied.exposure_us.clamp(0.0, 1e9).max(0.0),
@@ -179,66 +180,49 @@ impl Flicker {
         })
     }
 
-    /// Takes the difference to the frame before into the fits.
-    fn compare(&mut self, now: &Before, count: usize) {
-        let Some(before) = self.state.before.replace(*now) else {
-            return;
-        };
-        let step = now.timestamp_ns.saturating_sub(before.timestamp_ns) as f64 / 1e9;
-        if !(step > 0.0 && step < PAUSE) {
-            self.forget();
-            return;
-        }
-        let mut differences = [None; ROWS];
-        for (out, (now, before)) in differences.iter_mut().zip(now.rows.iter().zip(before.rows)) {
-            *out = (*now > 0.0 && before > 0.0).then(|| (now / before).ln());
-        }
-        let told = differences.iter().flatten();
-        let squares: f64 = told.clone().map(|d| d * d).sum();
-        let told = told.count();
-        let weight = 1.0 / (squares / told as f64).max(FLOOR * FLOOR);
-        let times = (before.exposure_us / 1e6, now.exposure_us / 1e6);
-        let useful = 2 * told > count && (weight * squares).is_finite();
-        for (fit, mains) in self.state.fits.iter_mut().zip(Mains::ALL) {
-            let change = fit.advance(mains.beats(), step, times);
-            fit.fade(KEPT);
-            for (row, difference) in differences.iter().enumerate() {
-                if let (Some(difference), true) = (difference, useful) {
-                    let tau = self.readout * (row as f64 + 0.5) / count as f64;
-                    let share = weight / told as f64;
-                    fit.add(change.turned(mains.beats() * tau), *difference, share);
+    /// Takes the differences to frames before into the fits.
+    fn compare(&mut self, now: &Seen, count: usize) {
+        let state = &mut self.state;
+        let last = state.past[0].map_or(u64::MAX, |last| last.timestamp_ns);
+        let step = now.timestamp_ns.saturating_sub(last) as f64 / 1e9;
+        if step > 0.0 && step < PAUSE {
+            for (fit, mains) in state.fits.iter_mut().zip(Mains::ALL) {
+                fit.advance(mains.beats(), step);
+                let before = state.past[if fit.creeps() { LAG - 1 } else { 0 }];
+                if let Some(before) = before {
+                    let turns = |us: f64| mains.beats() * us / 1e6;
+                    let exposures = (turns(before.exposure_us), turns(now.exposure_us));
+                    let readout = mains.beats() * self.readout;
+                    fit.add(&changes(&before, now), count, LAG, exposures, readout);
                 }
             }
+        } else {
+            (state.fits, state.past) = Default::default();
         }
-        self.state.energy *= KEPT;
-        if useful {
-            self.state.energy += weight * squares / told as f64;
-        }
-    }
-
-    fn forget(&mut self) {
-        self.state.fits = [Fit::default(); 2];
-        self.state.energy = 0.0;
+        state.past.rotate_right(1);
+        state.past[0] = Some(*now);
     }
 
     fn decide(&mut self, exposure_us: f64) {
         let state = &mut self.state;
-        let seen = seen(state, exposure_us / 1e6);
+        let seen = seen(state, exposure_us);
         let frames = if state.seen.0 == seen {
             state.seen.1.saturating_add(1)
         } else {
             1
         };
         state.seen = (seen, frames);
-        if seen.is_some() && frames >= SURE {
-            state.found = seen;
+        if let Some(mains) = seen {
+            let creeps = state.fits[mains as usize].creeps();
+            if frames >= if creeps { SURE_OF_CREEPING } else { SURE } {
+                state.found = seen;
+            }
         }
         let absent = state.found.is_some_and(|mains| {
             let fit = &state.fits[mains as usize];
             // In whole periods, or where bands stand still, it could not be seen.
-            exposure_us < 0.7 * mains.period_us()
-                && fit.moves()
-                && fit.explained() < NOTHING * state.energy
+            let could = exposure_us < 0.7 * mains.period_us() && fit.moves();
+            could && fit.explained() < NOTHING
         });
         state.missing = if absent && seen.is_none() {
             state.missing.saturating_add(1)
@@ -252,8 +236,8 @@ impl Flicker {
 
     fn swing(&self, mains: Mains, exposure_us: f64) -> f64 {
         let fit = &self.state.fits[mains as usize];
-        if fit.explained() > NOTHING * self.state.energy && self.state.energy >= ENOUGH {
-            fit.bands(mains.beats(), exposure_us / 1e6).min(1.0)
+        if fit.energy >= ENOUGH && fit.explained() > NOTHING {
+            fit.bands(exposure_us / mains.period_us()).min(1.0)
         } else {
             0.0
         }
@@ -261,20 +245,30 @@ impl Flicker {
 }
 
 /// The mains whose beat the last frames show.
-fn seen(state: &FlickerState, exposure: f64) -> Option<Mains> {
-    let [a, b] = state.fits.map(|fit| fit.explained() / state.energy);
+fn seen(state: &FlickerState, exposure_us: f64) -> Option<Mains> {
+    let [a, b] = state.fits.map(|fit| fit.explained());
     let (mains, share, other) = if a >= b {
         (Mains::Hz50, a, b)
     } else {
         (Mains::Hz60, b, a)
     };
-    let clear = state.energy >= ENOUGH && share >= EXPLAINED && share >= other + AHEAD;
-    let bands = state.fits[mains as usize].bands(mains.beats(), exposure);
-    (clear && bands >= VISIBLE).then_some(mains)
+    let fit = &state.fits[mains as usize];
+    let clear = fit.energy >= ENOUGH && share >= EXPLAINED && share >= other + AHEAD;
+    (clear && fit.bands(exposure_us / mains.period_us()) >= VISIBLE).then_some(mains)
+}
+
+/// How rows have changed, in logarithms; none where one of the frames does not tell.
+fn changes(before: &Seen, now: &Seen) -> [Option<f64>; ROWS] {
+    let mut changes = [None; ROWS];
+    for (out, (&now, &before)) in changes.iter_mut().zip(now.rows.iter().zip(&before.rows)) {
+        let told = now > 0.0 && before > 0.0;
+        *out = told.then(|| (f64::from(now) / f64::from(before)).ln());
+    }
+    changes
 }
 
 /// Luminance over exposure of each row of zones; 0 where it does not tell.
-fn rows(frame: &Measured) -> [f64; ROWS] {
+fn rows(frame: &Measured) -> [f32; ROWS] {
     let mut rows = [0.0; ROWS];
     let total = frame.applied.total();
     for (out, zones) in rows
@@ -284,8 +278,9 @@ fn rows(frame: &Measured) -> [f64; ROWS] {
         let light: f64 = zones.iter().map(|zone| zone.luminance).sum();
         let clipped: f64 = zones.iter().map(|zone| zone.clipped).sum();
         let level = light / zones.len() as f64 / total;
-        let tells = clipped <= CLIPPED * zones.len() as f64 && level.is_finite();
-        *out = if tells { level.max(0.0) } else { 0.0 };
+        let sane = (1e-30..1e30).contains(&level);
+        let tells = clipped <= CLIPPED * zones.len() as f64 && sane;
+        *out = if tells { level as f32 } else { 0.0 };
     }
     rows
 }

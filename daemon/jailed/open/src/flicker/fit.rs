@@ -2,15 +2,23 @@
 
 use std::f64::consts::{PI, TAU};
 
+use super::ROWS;
+
 /// Mains and sensors do not keep their frequencies better than that, in turns a frame. At frame rates
 /// that divide the beat, bands creep in whichever direction: all that counts is that they do.
 const CREEP: f64 = 0.0025;
 /// Where two regressors are nearly one, only their sum tells.
 const RIDGE: f64 = 1e-3;
+/// Share of the past that a frame leaves.
+const KEPT: f64 = 1.0 - 1.0 / 32.0;
+/// Differences below this, in logarithms, count for less.
+const FLOOR: f64 = 1e-4;
+/// With so many bands in a frame, what all rows have in common is not of the beat.
+const MANY: f64 = 1.5;
 
 /// A complex number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Phasor {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Phasor {
     re: f64,
     im: f64,
 }
@@ -25,15 +33,16 @@ impl Phasor {
         }
     }
 
-    fn less(self, other: Self) -> Self {
+    /// `self + factor·other`.
+    fn plus(self, factor: f64, other: Self) -> Self {
         Self {
-            re: self.re - other.re,
-            im: self.im - other.im,
+            re: self.re + factor * other.re,
+            im: self.im + factor * other.im,
         }
     }
 
     /// The same so many turns on.
-    pub fn turned(self, turns: f64) -> Self {
+    fn turned(self, turns: f64) -> Self {
         let by = Self::of(1.0, turns);
         Self {
             re: self.re * by.re - self.im * by.im,
@@ -51,35 +60,85 @@ pub struct Fit {
     pub step: f64,
     /// Sums over pp, pq, qq, pd, qd.
     pub sums: [f64; 5],
+    /// Sum over dd, each frame's scaled to 1 at most.
+    pub energy: f64,
 }
 
 impl Fit {
-    /// Goes on by `seconds`; returns how the beat of depth 1 in the first row changes between two
-    /// exposures, in seconds.
-    pub fn advance(&mut self, beats: f64, seconds: f64, times: (f64, f64)) -> Phasor {
+    /// Goes on to a frame `seconds` later.
+    pub fn advance(&mut self, beats: f64, seconds: f64) {
         let turns = beats * seconds;
         self.step = turns - turns.round();
-        let creeps = self.step.abs() < CREEP;
-        let before = exposed(beats, times.0, self.phase);
-        if !creeps {
+        if !self.creeps() {
             self.phase = (self.phase + self.step).rem_euclid(1.0);
         }
-        let now = exposed(beats, times.1, self.phase);
-        let ahead = if creeps { CREEP } else { 0.0 };
-        now.turned(ahead).less(before)
+        self.sums = self.sums.map(|sum| sum * KEPT);
+        self.energy *= KEPT;
     }
 
-    /// Leaves so much of what was.
-    pub fn fade(&mut self, kept: f64) {
-        self.sums = self.sums.map(|sum| sum * kept);
+    /// Whether the frame rate divides the beat, all but.
+    pub fn creeps(&self) -> bool {
+        self.step.abs() < CREEP
     }
 
-    /// Adds a difference where the beat of depth 1 would make `change`.
-    pub fn add(&mut self, change: Phasor, difference: f64, weight: f64) {
-        let (p, q) = (change.re, -change.im);
-        let products = [p * p, p * q, q * q, p * difference, q * difference];
-        for (sum, product) in self.sums.iter_mut().zip(products) {
-            *sum += weight * product;
+    /// Whether bands clearly move from frame to frame.
+    pub fn moves(&self) -> bool {
+        self.step.abs() > 8.0 * CREEP
+    }
+
+    /// Takes in how rows have changed, in logarithms of luminance over exposure, since the frame
+    /// before, or since one `lag` frames before where bands creep; none where a row does not tell.
+    /// `exposures` are of then and now, in turns of the beat; so is `readout` of all `count` rows.
+    pub fn add(
+        &mut self,
+        rows: &[Option<f64>; ROWS],
+        count: usize,
+        lag: usize,
+        exposures: (f64, f64),
+        readout: f64,
+    ) {
+        let many = readout >= MANY;
+        let told = rows.iter().flatten().count();
+        // A scene that gets brighter looks the same as few bands that creep.
+        if 2 * told <= count || (self.creeps() && !many) {
+            return;
+        }
+        let (then, ahead) = if self.creeps() {
+            (self.phase, lag as f64 * CREEP)
+        } else {
+            (self.phase - self.step, 0.0)
+        };
+        let now = exposed(exposures.1, self.phase).turned(ahead);
+        let change = now.plus(-1.0, exposed(exposures.0, then));
+        let at = |row: usize| change.turned(readout * (row as f64 + 0.5) / count as f64);
+        let told = told as f64;
+        let (mut mean, mut model) = (0.0, Phasor::default());
+        for (row, difference) in rows.iter().enumerate() {
+            if let (Some(difference), true) = (difference, many) {
+                mean += difference / told;
+                model = model.plus(1.0 / told, at(row));
+            }
+        }
+        let differences = || rows.iter().flatten().map(|d| d - mean);
+        let square = differences().map(|d| d * d).sum::<f64>() / told;
+        let weight = 1.0 / (told * square.max(FLOOR * FLOOR));
+        if !(weight * square).is_finite() {
+            return;
+        }
+        self.energy += weight * told * square;
+        for (row, difference) in rows.iter().enumerate() {
+            let Some(difference) = difference else {
+                continue;
+            };
+            let Phasor { re: p, im } = at(row).plus(-1.0, model);
+            let (q, d) = (-im, difference - mean);
+            for (sum, product) in self
+                .sums
+                .iter_mut()
+                .zip([p * p, p * q, q * q, p * d, q * d])
+            {
+                *sum += weight * product;
+            }
         }
     }
 
@@ -95,28 +154,23 @@ impl Fit {
         }
     }
 
-    /// How much of the weighted squares it explains.
+    /// Share of all differences that it explains, 0..=1.
     pub fn explained(&self) -> f64 {
         let (a, b) = self.solve();
-        a * self.sums[3] + b * self.sums[4]
+        let share = (a * self.sums[3] + b * self.sums[4]) / self.energy;
+        if share.is_finite() { share } else { 0.0 }
     }
 
-    /// How far bands stand out at an exposure in seconds, in logarithms of luminance.
-    pub fn bands(&self, beats: f64, exposure: f64) -> f64 {
+    /// How far bands stand out at an exposure in turns, in logarithms of luminance.
+    pub fn bands(&self, exposure: f64) -> f64 {
         let (a, b) = self.solve();
-        a.hypot(b) * sinc(beats * exposure).abs()
-    }
-
-    /// Whether bands move from frame to frame.
-    pub fn moves(&self) -> bool {
-        self.step.abs() > 8.0 * CREEP
+        a.hypot(b) * sinc(exposure).abs()
     }
 }
 
 /// The beat, averaged over an exposure that ended at a phase.
-fn exposed(beats: f64, exposure: f64, phase: f64) -> Phasor {
-    let turns = beats * exposure;
-    Phasor::of(sinc(turns), phase - turns / 2.0)
+fn exposed(exposure: f64, phase: f64) -> Phasor {
+    Phasor::of(sinc(exposure), phase - exposure / 2.0)
 }
 
 fn sinc(turns: f64) -> f64 {

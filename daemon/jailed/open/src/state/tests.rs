@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::flicker::{Before, Fit, Mains, ROWS};
+use crate::flicker::{Fit, LAG, Mains, ROWS, Seen};
 
 const AF: AfState = AfState {
     phase: Phase::Coarse { turned: true },
@@ -18,6 +18,12 @@ const AF: AfState = AfState {
     waited: 2,
     lasted: 1,
     changed: true,
+};
+
+const SEEN: Seen = Seen {
+    timestamp_ns: 123_456_789,
+    exposure_us: 8_000.0,
+    rows: [2e-5; ROWS],
 };
 
 const STATE: State = State {
@@ -58,6 +64,7 @@ const STATE: State = State {
             seen: (10_000.0, 0.6),
             slope: 0.5,
         },
+        calm: Some(12_000.0),
     },
     af: AF,
     awb: AwbState {
@@ -76,17 +83,13 @@ const STATE: State = State {
         found: Some(Mains::Hz60),
         seen: (Some(Mains::Hz50), 3),
         missing: 7,
-        before: Some(Before {
-            timestamp_ns: 123_456_789,
-            exposure_us: 8_000.0,
-            rows: [2e-5; ROWS],
-        }),
+        past: [Some(SEEN), Some(SEEN), None, None, None, None, None, None],
         fits: [Fit {
             phase: 0.25,
             step: -0.125,
             sums: [1.0, -0.5, 2.0, 0.25, -0.75],
+            energy: 12.5,
         }; 2],
-        energy: 12.5,
     },
 };
 
@@ -158,12 +161,15 @@ fn agc() -> impl Strategy<Value = AgcState> {
         },
     );
     let optional = (prop::option::of(positive()), prop::option::of(held));
-    (optional, any::<u32>()).prop_map(|((filtered, held), frames)| AgcState {
-        filtered,
-        held,
-        frames,
-        response: STATE.agc.response,
-    })
+    (optional, prop::option::of(positive()), any::<u32>()).prop_map(
+        |((filtered, held), calm, frames)| AgcState {
+            calm,
+            filtered,
+            held,
+            frames,
+            response: STATE.agc.response,
+        },
+    )
 }
 
 fn awb() -> impl Strategy<Value = AwbState> {
@@ -203,31 +209,33 @@ fn af() -> impl Strategy<Value = AfState> {
 
 fn flicker() -> impl Strategy<Value = FlickerState> {
     let mains = || prop::option::of(prop::sample::select(Mains::ALL.to_vec()));
-    let before = (any::<u64>(), 0.0..=1e9_f64, any::<[u8; ROWS]>()).prop_map(
-        |(timestamp_ns, exposure_us, rows)| Before {
+    let seen = (any::<u64>(), 0.0..=1e9_f64, any::<[u8; ROWS]>()).prop_map(
+        |(timestamp_ns, exposure_us, rows)| Seen {
             timestamp_ns,
             exposure_us,
-            rows: rows.map(f64::from),
+            rows: rows.map(f32::from),
         },
     );
+    let past = prop::collection::vec(prop::option::of(seen), LAG);
     let fit = || {
-        (0.0..=1.0_f64, -0.5..=0.5_f64, any::<[i32; 5]>()).prop_map(|(phase, step, sums)| Fit {
+        let sums = (any::<[i32; 5]>(), 0.0..1e9_f64);
+        (0.0..=1.0_f64, -0.5..=0.5_f64, sums).prop_map(|(phase, step, (sums, energy))| Fit {
             phase,
             step,
             sums: sums.map(f64::from),
+            energy,
         })
     };
-    let seen = (mains(), mains(), any::<u32>(), any::<u32>());
-    (seen, prop::option::of(before), fit(), fit(), 0.0..1e9_f64).prop_map(
-        |((found, last, frames, missing), before, a, b, energy)| FlickerState {
+    let last = (mains(), mains(), any::<u32>(), any::<u32>());
+    (last, past, fit(), fit()).prop_map(|((found, last, frames, missing), past, a, b)| {
+        FlickerState {
             found,
             seen: (last, frames),
             missing,
-            before,
+            past: past.try_into().unwrap(),
             fits: [a, b],
-            energy,
-        },
-    )
+        }
+    })
 }
 
 fn states() -> impl Strategy<Value = State> {
@@ -267,7 +275,7 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 18] = [
+    let odd: [Break; 19] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
@@ -288,9 +296,10 @@ fn values_out_of_range_are_refused() {
         |s| s.awb.pace = Pace::Steady { far: u32::MAX },
         |s| s.black.level = 0.6,
         |s| s.ccm = Some(f64::INFINITY),
-        |s| s.flicker.energy = f64::NAN,
+        |s| s.flicker.fits[0].energy = f64::NAN,
         |s| s.flicker.fits[1].phase = 1.5,
-        |s| s.flicker.before.as_mut().unwrap().exposure_us = -0.5,
+        |s| s.flicker.past[0].as_mut().unwrap().exposure_us = -0.5,
+        |s| s.agc.calm = Some(-1.0),
     ];
     for (i, break_it) in odd.into_iter().enumerate() {
         let mut state = STATE;
