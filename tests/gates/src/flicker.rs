@@ -12,19 +12,15 @@ use crate::work;
 const DEPTH: f64 = 0.4;
 /// From the first row to the last, µs: most of a frame at 30 frames a second, as sensors do.
 const READOUT_US: f64 = 27_000.0;
-/// Beats a second, and the period that exposure has to keep to, µs. Mains are never quite right. At 30
-/// frames a second 120.00 beats would stand still, with nothing to see.
-const BEATS: [(f64, f64); 5] = [
-    (100.0, 10_000.0),
-    (99.96, 10_000.0),
-    (100.03, 10_000.0),
-    (119.95, 8_333.3),
-    (120.03, 8_333.3),
-];
+/// Beats a second. Mains are never quite right, and at 30 frames a second 120.00 beats would stand
+/// still, with nothing to see.
+const BEATS: [f64; 5] = [100.0, 99.96, 100.03, 119.95, 120.03];
+/// Bands of so much of the light are as good as none.
+const NONE: f64 = 1.0;
 /// Frames from the start.
-const FRAMES: usize = 150;
-/// Levels at which 10 to 33 ms are right or more: whole beats fit.
-const DIM: [f64; 3] = [-4.0, -2.5, -1.3];
+const FRAMES: usize = 180;
+/// Levels at which 12, 15 and 21 ms are right, and more than a frame has: whole beats fit.
+const DIM: [f64; 4] = [-0.3, -0.6, -1.05, -3.0];
 /// Levels at which not even one beat fits.
 const BRIGHT: [f64; 2] = [2.0, 4.0];
 
@@ -34,9 +30,9 @@ struct Case<'a> {
     delay: u64,
     seed: u64,
     beats: f64,
-    period_us: f64,
     ev: f64,
     auto: bool,
+    sensor: fn() -> SensorConfig,
 }
 
 impl Case<'_> {
@@ -59,7 +55,7 @@ impl Case<'_> {
             line_us,
             lines: (1, (33_000.0 / line_us) as u32),
             seed: self.seed,
-            ..SensorConfig::default()
+            ..(self.sensor)()
         };
         // Scenes differ in how much light is right: 10 ms at 0 EV for each.
         let probe = Rig::of(
@@ -81,15 +77,21 @@ impl Case<'_> {
         Rig::of(&tuning, Camera::with_sensor(scene, light, config), false)
     }
 
-    /// How far bands stand out in a frame, share of its light.
+    /// How far bands stand out in a frame, % of its light.
     fn bands(&self, step: &Step) -> f64 {
         let half = std::f64::consts::PI * self.beats * step.applied.exposure_us / 1e6;
-        DEPTH * (half.sin() / half).abs()
+        100.0 * DEPTH * (half.sin() / half).abs()
     }
+}
 
-    fn is_whole(&self, step: &Step) -> bool {
-        let beats = step.applied.exposure_us / self.period_us;
-        beats > 0.9 && (beats - beats.round()).abs() * self.period_us <= READOUT_US / 100.0
+/// Bands are looked for in the means of rows, and noise is in them as there are pixels: each here stands
+/// for 4×4 of a sensor of 640×480.
+fn full_size() -> SensorConfig {
+    let one = SensorConfig::default();
+    SensorConfig {
+        full_well: 16.0 * one.full_well,
+        read_noise: 4.0 * one.read_noise,
+        ..one
     }
 }
 
@@ -109,15 +111,15 @@ fn cases<'a>(sources: &'a [Source], seeds: u64, levels: &[f64], auto: bool) -> V
     for source in sources {
         for delay in [1, 4] {
             for seed in 1..=seeds {
-                for (beats, period_us) in BEATS {
+                for beats in BEATS {
                     cases.extend(levels.iter().map(|&ev| Case {
                         source,
                         delay,
                         seed,
                         beats,
-                        period_us,
                         ev,
                         auto,
+                        sensor: full_size,
                     }));
                 }
             }
@@ -132,7 +134,7 @@ fn cases<'a>(sources: &'a [Source], seeds: u64, levels: &[f64], auto: bool) -> V
 /// A scene that does not open, a frame that the module refuses.
 pub fn judge(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Plot)> {
     let (mut gates, plot) = found(sources, seeds)?;
-    gates.push(too_bright(sources, seeds)?);
+    gates.extend(too_bright(sources, seeds)?);
     gates.push(steady(sources, seeds)?);
     Ok((gates, plot))
 }
@@ -142,56 +144,57 @@ fn found(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Plot)> {
     let cases_on = cases(sources, seeds, &DIM, true);
     let runs = work::share(&cases_on, |case| {
         let steps = case.rig()?.run(FRAMES)?;
-        let wrong = steps.iter().rposition(|step| !case.is_whole(step));
-        let bands: Vec<f64> = steps.iter().map(|step| 100.0 * case.bands(step)).collect();
-        Ok((wrong.map_or(0, |last| last + 1), bands))
+        Ok(steps
+            .iter()
+            .map(|step| case.bands(step))
+            .collect::<Vec<_>>())
     })?;
     let off = cases(sources, 1, &DIM, false);
     let left = work::share(&off, |case| {
         let steps = case.rig()?.run(60)?;
-        Ok(100.0 * case.bands(&steps[59]))
+        Ok(case.bands(&steps[59]))
     })?;
-    let missed = runs.iter().filter(|run| run.0 >= FRAMES).count();
-    let slowest = runs.iter().zip(&cases_on).max_by_key(|(run, _)| run.0);
-    let last = |bands: &Vec<f64>| bands[FRAMES - 30..].iter().copied().fold(0.0, f64::max);
-    let worst = runs
-        .iter()
-        .zip(&cases_on)
-        .max_by(|(a, _), (b, _)| last(&a.1).total_cmp(&last(&b.1)));
+    let frames = |bands: &Vec<f64>| {
+        bands
+            .iter()
+            .rposition(|band| *band > NONE)
+            .map_or(0, |at| at + 1)
+    };
+    let worst = |judged: fn(f64) -> bool| {
+        let some = runs
+            .iter()
+            .zip(&cases_on)
+            .filter(|(_, case)| judged(case.beats));
+        let slowest = some.max_by_key(|(bands, _)| frames(bands));
+        slowest.map_or((f64::NAN, String::new()), |(bands, case)| {
+            (frames(bands) as f64, case.place())
+        })
+    };
     let mut series: Vec<Series> = Vec::new();
-    for (case, (_, bands)) in cases_on.iter().zip(&runs) {
+    for (case, bands) in cases_on.iter().zip(&runs) {
         if case.delay == 1 && case.seed == 1 {
             series.push(Series {
                 name: case.place(),
                 group: format!("{:.0} Hz mains", (case.beats / 20.0).round() * 10.0),
-                values: bands[..60].to_vec(),
+                values: bands[..90].to_vec(),
             });
         }
     }
+    let gate = |name: &str, bound: f64, judged: fn(f64) -> bool| {
+        let (frames, place) = worst(judged);
+        let runs = cases_on.iter().filter(|case| judged(case.beats)).count();
+        Gate::at_most(name, "frames", bound, frames, runs, place)
+    };
     let gates = vec![
-        Gate::at_most(
-            "flicker: mains not found, or the wrong ones",
-            "",
-            0.0,
-            missed as f64,
-            runs.len(),
-            String::new(),
+        gate(
+            "flicker: start, 50 Hz mains, frames until bands stay below 1 % of the light",
+            40.0,
+            |beats| beats < 110.0,
         ),
-        Gate::at_most(
-            "flicker: start, frames until exposure stays at whole beats",
-            "frames",
-            45.0,
-            slowest.map_or(f64::NAN, |(run, _)| run.0 as f64),
-            runs.len(),
-            slowest.map_or(String::new(), |(_, case)| case.place()),
-        ),
-        Gate::at_most(
-            "flicker: bands left, share of the light",
-            "%",
-            1.0,
-            worst.map_or(f64::NAN, |(run, _)| last(&run.1)),
-            runs.len(),
-            worst.map_or(String::new(), |(_, case)| case.place()),
+        gate(
+            "flicker: start, 60 Hz mains, where bands creep, the same",
+            120.0,
+            |beats| beats > 110.0,
         ),
         Gate::at_least(
             "control: bands where flicker is switched off, the most",
@@ -215,23 +218,45 @@ fn found(sources: &[Source], seeds: u64) -> Result<(Vec<Gate>, Plot)> {
 }
 
 /// Light that beats, and not even one beat fits: bands stay, and exposure does not follow them.
-fn too_bright(sources: &[Source], seeds: u64) -> Result<Gate> {
+fn too_bright(sources: &[Source], seeds: u64) -> Result<[Gate; 2]> {
     let cases = cases(sources, seeds, &BRIGHT, true);
     let moved = work::share(&cases, |case| {
         let steps = case.rig()?.run(FRAMES)?;
-        let last = &steps[FRAMES - 60..];
-        let changes = last.windows(2).filter(|two| two[0].wanted != two[1].wanted);
-        Ok(changes.count())
+        let last = steps[FRAMES - 60..].iter().map(|step| step.ratio);
+        let (low, high) = last.fold((f64::MAX, 0.0_f64), |(low, high), ratio| {
+            (low.min(ratio), high.max(ratio))
+        });
+        let steps = steps[FRAMES - 60..].windows(2);
+        let changes = steps.map(|two| two[1].ratio / two[0].ratio);
+        let ways: Vec<_> = changes
+            .filter(|change| *change != 1.0)
+            .map(|change| change > 1.0)
+            .collect();
+        let turns = ways.windows(2).filter(|two| two[0] != two[1]).count();
+        Ok((100.0 * (high / low - 1.0), turns))
     })?;
-    let worst = moved.iter().zip(&cases).max_by_key(|(moved, _)| **moved);
-    Ok(Gate::at_most(
-        "flicker: too bright for a beat, control changes in the last 60 frames",
-        "",
-        0.0,
-        worst.map_or(f64::NAN, |(moved, _)| *moved as f64),
-        cases.len(),
-        worst.map_or(String::new(), |(_, case)| case.place()),
-    ))
+    let runs = || moved.iter().zip(&cases);
+    let clear = || runs().filter(|(_, case)| case.beats < 110.0);
+    let swings = clear().max_by(|((a, _), _), ((b, _), _)| a.total_cmp(b));
+    let turns = runs().max_by_key(|((_, turns), _)| *turns);
+    Ok([
+        Gate::at_most(
+            "flicker: 50 Hz, too bright for a beat, exposure over the last 60 frames, peak to peak",
+            "%",
+            5.0,
+            swings.map_or(f64::NAN, |((swing, _), _)| *swing),
+            clear().count(),
+            swings.map_or(String::new(), |(_, case)| case.place()),
+        ),
+        Gate::at_most(
+            "flicker: too bright for a beat, times that exposure turns in the last 60 frames",
+            "",
+            0.0,
+            turns.map_or(f64::NAN, |((_, turns), _)| *turns as f64),
+            cases.len(),
+            turns.map_or(String::new(), |(_, case)| case.place()),
+        ),
+    ])
 }
 
 /// Light that does not beat, and steps of it: whoever looks for a beat asks for just what whoever does
@@ -241,15 +266,18 @@ fn steady(sources: &[Source], seeds: u64) -> Result<Gate> {
     for source in sources {
         for delay in [1, 4] {
             for seed in 1..=seeds {
-                cases.extend([-4.0, -2.0, 0.0, 3.0].map(|ev| Case {
-                    source,
-                    delay,
-                    seed,
-                    beats: 0.0,
-                    period_us: 0.0,
-                    ev,
-                    auto: true,
-                }));
+                let sensors: [fn() -> SensorConfig; 2] = [SensorConfig::default, full_size];
+                for sensor in sensors {
+                    cases.extend([-4.0, -2.0, 0.0, 3.0].map(|ev| Case {
+                        source,
+                        delay,
+                        seed,
+                        beats: 0.0,
+                        ev,
+                        auto: true,
+                        sensor,
+                    }));
+                }
             }
         }
     }

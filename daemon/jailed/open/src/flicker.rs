@@ -27,7 +27,7 @@ pub(crate) use fit::Fit;
 /// Rows of zones that any supported ISP has, at most.
 pub(crate) const ROWS: usize = 15;
 /// Where bands creep, a frame is compared with the one so many frames before.
-pub(crate) const LAG: usize = 8;
+pub(crate) const LAG: usize = 16;
 /// Frames that have to tell.
 const ENOUGH: f64 = 16.0;
 /// Share of all differences that the beat has to explain, and how much more than the other one.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
 //! | 4 | u32 | version 4 |
-//! | 8 | u32 | size of the whole, 1072 |
+//! | 8 | u32 | size of the whole, 1680 |
 //! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
@@ -23,9 +23,9 @@
 //! | 288 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
 //! | 304 | f64 | temperature of the colour matrix, K; 0: none yet |
 //! | 312 | u32\[4\] | mains found, and seen last (0: none, 1: 50 Hz, 2: 60 Hz); frames seen; frames missing |
-//! | 328 | (u64, f64, f32\[15\]) × 8 | the last frames: when they were read, ns; exposure, µs, -1 for none; luminance over exposure of rows, 1/µs |
-//! | 936 | f64\[8\] × 2 | fits of 100 and 120 Hz: phase and step, turns; five sums; sum of squared differences |
-//! | 1064 | f64 | wanted total exposure without the light's beat, µs at a gain of 1; 0: none yet |
+//! | 328 | (u64, f64, f32\[15\]) × 16 | the last frames: when they were read, ns; exposure, µs, -1 for none; luminance over exposure of rows, 1/µs |
+//! | 1544 | f64\[8\] × 2 | fits of 100 and 120 Hz: phase and step, turns; five sums; sum of squared differences |
+//! | 1672 | f64 | wanted total exposure without the light's beat, µs at a gain of 1; 0: none yet |
 
 mod flicker;
 
@@ -43,7 +43,7 @@ use crate::flicker::FlickerState;
 const MAGIC: [u8; 4] = *b"CSOP";
 const VERSION: u32 = 4;
 /// Bytes of a saved state.
-pub const SIZE: usize = 1072;
+pub const SIZE: usize = 1680;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;

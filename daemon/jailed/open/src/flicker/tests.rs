@@ -118,6 +118,31 @@ fn what_moves_is_no_beat() {
 }
 
 #[test]
+fn a_scene_that_passes_by_is_no_beat() {
+    // Shelves, a wall and a window, one above the other.
+    let scene = |at: f64| {
+        let waves = [(0.9, 0.5), (2.3, 0.3), (3.1, 0.3), (5.7, 0.2), (11.3, 0.1)];
+        let sum = waves.map(|(cycles, depth)| depth * (cycles * at + 7.0 * cycles).sin());
+        0.2 * sum.iter().sum::<f64>().exp()
+    };
+    for rows_a_frame in [0.002, 0.02, 0.1, 0.5, 2.0] {
+        for fps in [29.97, 30.0, 50.0, 24.0] {
+            let mut flicker = auto();
+            for number in 0..600 {
+                let (mut frame, at) = World::new(0.0, fps).frame(6_000.0);
+                for (i, zone) in frame.zones.iter_mut().enumerate() {
+                    let row = (i / 16) as f64 + rows_a_frame * f64::from(number);
+                    zone.luminance = scene(row / 12.0);
+                }
+                let at = at + (f64::from(number) * 1e9 / fps) as u64;
+                let beat = flicker.process(&frame, at);
+                assert_eq!(beat, Beat::default(), "{rows_a_frame} {fps} {number}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_light_that_beats_otherwise_is_not_taken_for_mains() {
     for beats in [90.0, 97.0, 108.0, 133.0, 1_000.0] {
         let beat = World::new(beats, 29.0).show(&mut auto(), 3_000.0, 300);

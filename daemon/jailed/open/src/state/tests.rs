@@ -83,7 +83,11 @@ const STATE: State = State {
         found: Some(Mains::Hz60),
         seen: (Some(Mains::Hz50), 3),
         missing: 7,
-        past: [Some(SEEN), Some(SEEN), None, None, None, None, None, None],
+        past: {
+            let mut past = [None; LAG];
+            past[0] = Some(SEEN);
+            past
+        },
         fits: [Fit {
             phase: 0.25,
             step: -0.125,
