@@ -12,6 +12,7 @@ pub mod gate;
 pub mod report;
 pub mod rig;
 pub mod scenes;
+pub mod tone;
 pub mod twins;
 pub mod white;
 pub mod work;
@@ -50,6 +51,7 @@ pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
     report.gates.extend(gates);
     report.plots.extend(plots);
     report.tables.push(table);
+    report.gates.extend(tone::judge(&sources, seeds)?);
     let (gates, plot) = focus::judge(seeds)?;
     report.gates.extend(gates);
     report.plots.push(plot);

@@ -6,7 +6,8 @@ use coldshoe_camera::{
 };
 use coldshoe_ipa::{self as ipa, Actuators, Answer, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
-use coldshoe_isp::{Statistics, soft};
+use coldshoe_isp::Statistics;
+use coldshoe_isp::soft::{self, SoftParams, ToneCurve, Update};
 
 use crate::scenes::Source;
 
@@ -32,6 +33,8 @@ pub struct Rig {
     pub controls: Controls,
     module: Open,
     params: Vec<u8>,
+    /// Bytes of `params` that the last frame filled.
+    written: usize,
     stats: Vec<u8>,
     frame: u64,
     asked: Option<Applied>,
@@ -107,6 +110,7 @@ impl Rig {
             controls: Controls::default(),
             module,
             params: vec![0; soft::MAX_PAYLOAD],
+            written: 0,
             stats: vec![0; Statistics::SIZE_2],
             frame: 0,
             asked: None,
@@ -164,6 +168,7 @@ impl Rig {
         );
         let answer = self.module.process(&input, &mut self.params);
         let answer = answer.map_err(|error| anyhow!("{error}"))?;
+        self.written = answer.params_size;
         Ok(self.follow(&captured, &answer))
     }
 
@@ -195,6 +200,17 @@ impl Rig {
             ],
             kelvin: found.colour_temperature,
             lens: captured.lens_position,
+        }
+    }
+
+    /// The tone curve that the last frame led to.
+    ///
+    /// # Errors
+    /// Parameters without one.
+    pub fn tone(&self) -> Result<ToneCurve> {
+        match SoftParams::decode(&self.params[..self.written])?.tone_curve {
+            Update::Set(curve) => Ok(curve),
+            _ => Err(anyhow!("no tone curve in the parameters")),
         }
     }
 

@@ -628,6 +628,24 @@ mod tests {
     }
 
     #[test]
+    fn a_beat_that_cannot_be_avoided_is_not_followed_and_another_light_is() {
+        let mut agc = agc(ConstraintMode::None);
+        let swing = 0.3;
+        agc.set_beat(Beat {
+            period_us: 10_000.0,
+            swing,
+        });
+        for _ in 0..20 {
+            total(&mut agc, &frame(&[0.16], 1000.0));
+        }
+        for turn in 0..30 {
+            let beat = 1.0 + 0.2 * (f64::from(turn) * std::f64::consts::TAU / 3.0).sin();
+            assert_eq!(total(&mut agc, &frame(&[0.16 * beat], 1000.0)), 1000.0);
+        }
+        assert!(total(&mut agc, &frame(&[0.32], 1000.0)) < 750.0);
+    }
+
+    #[test]
     fn within_the_dead_band_nothing_moves() {
         let mut agc = agc(ConstraintMode::None);
         let first = total(&mut agc, &frame(&[0.16], 1000.0));

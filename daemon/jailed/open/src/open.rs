@@ -160,9 +160,15 @@ impl Ipa for Open {
                 .af
                 .process(measured, &requests.focus, trigger, exposed);
             focused(&mut answer, &focus);
-            algorithms
+            let white = algorithms
                 .awb
-                .process(measured, lux, exposed, &requests.white)
+                .process(measured, lux, exposed, &requests.white);
+            // On its way to another exposure a picture is too dark or too bright, not too flat.
+            if exposed {
+                let gain = luminance_gain(measured, wb_gains(&white));
+                algorithms.tone.measure(measured, gain);
+            }
+            white
         } else {
             answer.metadata.ae_state = AlgorithmState::Searching as u32;
             algorithms.awb.prepare(&requests.white)
@@ -220,6 +226,7 @@ impl Algorithms {
             black: self.black_level.state(),
             ccm: self.ccm.used(),
             flicker: self.flicker.state(),
+            stretch: self.tone.state(),
         }
     }
 
@@ -231,6 +238,7 @@ impl Algorithms {
         self.black_level.resume(state.black);
         self.ccm.resume(state.ccm);
         self.flicker.resume(state.flicker);
+        self.tone.resume(state.stretch);
         self.resumed = true;
     }
 
@@ -292,6 +300,20 @@ fn wb_gains(white: &WhiteDecision) -> [f64; 3] {
     let gains = white.white.gains();
     let smallest = gains.into_iter().fold(f64::INFINITY, f64::min);
     gains.map(|gain| gain / smallest)
+}
+
+/// How much brighter gains of R, G and B make a frame.
+fn luminance_gain(frame: &Measured, gains: [f64; 3]) -> f64 {
+    let mut light = [0.0; 3];
+    for zone in &frame.zones {
+        for (sum, value) in light.iter_mut().zip(zone.rgb) {
+            *sum += value;
+        }
+    }
+    let luminance = |[red, green, blue]: [f64; 3]| (red + 2.0 * green + blue) / 4.0;
+    let [red, green, blue] = gains;
+    let gained = luminance([red * light[0], green * light[1], blue * light[2]]);
+    gained / luminance(light)
 }
 
 fn wanted(decision: &ExposureDecision) -> Wanted {

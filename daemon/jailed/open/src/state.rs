@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
 //! | 4 | u32 | version 4 |
-//! | 8 | u32 | size of the whole, 1680 |
+//! | 8 | u32 | size of the whole, 1704 |
 //! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
@@ -26,8 +26,11 @@
 //! | 328 | (u64, f64, f32\[15\]) × 16 | the last frames: when they were read, ns; exposure, µs, -1 for none; luminance over exposure of rows, 1/µs |
 //! | 1544 | f64\[8\] × 2 | fits of 100 and 120 Hz: phase and step, turns; five sums; sum of squared differences |
 //! | 1672 | f64 | wanted total exposure without the light's beat, µs at a gain of 1; 0: none yet |
+//! | 1680 | f64, u32 | luminance of dark pixels, full light being 1; 1: it is on its way; 0, 0: none yet |
+//! | 1692 | f64, u32 | luminance of bright pixels, the same |
 
 mod flicker;
+mod stretch;
 
 use thiserror::Error;
 
@@ -39,11 +42,12 @@ use crate::controls::Requests;
 use crate::ct_curve::WhitePoint;
 use crate::exposure::Exposure;
 use crate::flicker::FlickerState;
+use crate::tone::StretchState;
 
 const MAGIC: [u8; 4] = *b"CSOP";
 const VERSION: u32 = 4;
 /// Bytes of a saved state.
-pub const SIZE: usize = 1680;
+pub const SIZE: usize = 1704;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;
@@ -68,6 +72,7 @@ pub struct State {
     /// Temperature of the colour matrix in use, K.
     pub ccm: Option<f64>,
     pub flicker: FlickerState,
+    pub stretch: Option<StretchState>,
 }
 
 /// Why bytes are not a saved state.
@@ -167,6 +172,7 @@ impl State {
         out.positive(self.ccm);
         out.flicker(&self.flicker);
         out.positive(self.agc.calm);
+        out.stretch(self.stretch);
         bytes
     }
 
@@ -227,6 +233,7 @@ impl State {
         let ccm = from.positive()?;
         let flicker = from.flicker()?;
         agc.calm = from.positive()?;
+        let stretch = from.stretch()?;
         Ok(Self {
             last_frame,
             requests,
@@ -236,6 +243,7 @@ impl State {
             black,
             ccm,
             flicker,
+            stretch,
         })
     }
 }

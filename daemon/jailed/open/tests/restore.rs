@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 const TUNING: &[u8] = include_bytes!("../tuning/virtual.toml");
 /// Bytes of a state.
-const SIZE: usize = 1680;
+const SIZE: usize = 1704;
 
 fn built_in(kelvin: f64, ev: f64, delay: u64) -> Loop {
     let scene = scene::open(None).unwrap();

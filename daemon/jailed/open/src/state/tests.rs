@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flicker::{Fit, LAG, Mains, ROWS, Seen};
+use crate::tone::Followed;
 
 const AF: AfState = AfState {
     phase: Phase::Coarse { turned: true },
@@ -95,6 +96,16 @@ const STATE: State = State {
             energy: 12.5,
         }; 2],
     },
+    stretch: Some(StretchState {
+        dark: Followed {
+            level: 0.02,
+            moving: true,
+        },
+        bright: Followed {
+            level: 0.6,
+            moving: false,
+        },
+    }),
 };
 
 fn positive() -> impl Strategy<Value = f64> {
@@ -242,13 +253,22 @@ fn flicker() -> impl Strategy<Value = FlickerState> {
     })
 }
 
+fn stretch() -> impl Strategy<Value = Option<StretchState>> {
+    let followed =
+        || (1e-3..=1.0_f64, any::<bool>()).prop_map(|(level, moving)| Followed { level, moving });
+    prop::option::of(
+        (followed(), followed()).prop_map(|(dark, bright)| StretchState { dark, bright }),
+    )
+}
+
 fn states() -> impl Strategy<Value = State> {
     let black =
         (0.0..=0.5_f64, 0.0..=0.5_f64).prop_map(|(start, level)| BlackState { start, level });
     let frame = prop::option::of(any::<u64>());
     let ccm = prop::option::of(positive());
-    (frame, requests(), agc(), af(), awb(), black, ccm, flicker()).prop_map(
-        |(last_frame, requests, agc, af, awb, black, ccm, flicker)| State {
+    let light = (flicker(), stretch());
+    (frame, requests(), agc(), af(), awb(), black, ccm, light).prop_map(
+        |(last_frame, requests, agc, af, awb, black, ccm, (flicker, stretch))| State {
             last_frame,
             requests,
             agc,
@@ -257,6 +277,7 @@ fn states() -> impl Strategy<Value = State> {
             black,
             ccm,
             flicker,
+            stretch,
         },
     )
 }
@@ -279,7 +300,7 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 19] = [
+    let odd: [Break; 20] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
@@ -304,6 +325,7 @@ fn values_out_of_range_are_refused() {
         |s| s.flicker.fits[1].phase = 1.5,
         |s| s.flicker.past[0].as_mut().unwrap().exposure_us = -0.5,
         |s| s.agc.calm = Some(-1.0),
+        |s| s.stretch.as_mut().unwrap().dark.level = 1.5,
     ];
     for (i, break_it) in odd.into_iter().enumerate() {
         let mut state = STATE;
