@@ -283,6 +283,7 @@ impl Algorithms {
             contrast: requests.contrast,
             brightness: requests.brightness,
             saturation: requests.saturation,
+            sharpness: requests.sharpness,
             ccm: &mut self.ccm,
             tone: &mut self.tone,
         };

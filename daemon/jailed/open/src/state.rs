@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
 //! | 4 | u32 | version 4 |
-//! | 8 | u32 | size of the whole, 1704 |
+//! | 8 | u32 | size of the whole, 1712 |
 //! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
@@ -28,6 +28,7 @@
 //! | 1672 | f64 | wanted total exposure without the light's beat, µs at a gain of 1; 0: none yet |
 //! | 1680 | f64, u32 | luminance of dark pixels, full light being 1; 1: it is on its way; 0, 0: none yet |
 //! | 1692 | f64, u32 | luminance of bright pixels, the same |
+//! | 1704 | f64 | sharpness asked for |
 
 mod flicker;
 mod stretch;
@@ -47,7 +48,7 @@ use crate::tone::StretchState;
 const MAGIC: [u8; 4] = *b"CSOP";
 const VERSION: u32 = 4;
 /// Bytes of a saved state.
-pub const SIZE: usize = 1704;
+pub const SIZE: usize = 1712;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;
@@ -173,6 +174,7 @@ impl State {
         out.flicker(&self.flicker);
         out.positive(self.agc.calm);
         out.stretch(self.stretch);
+        out.f64(self.requests.sharpness);
         bytes
     }
 
@@ -206,7 +208,7 @@ impl State {
         exposure.metering = from.metering()?;
         white.mode = from.light()?;
         let (focus, trigger, af) = from.focus(flags)?;
-        let requests = Requests {
+        let mut requests = Requests {
             exposure,
             white,
             focus,
@@ -214,6 +216,7 @@ impl State {
             brightness,
             contrast,
             saturation,
+            sharpness: 1.0,
         };
         let mut agc = AgcState {
             filtered: from.positive()?,
@@ -234,6 +237,7 @@ impl State {
         let flicker = from.flicker()?;
         agc.calm = from.positive()?;
         let stretch = from.stretch()?;
+        requests.sharpness = from.within(0.0, f64::MAX)?;
         Ok(Self {
             last_frame,
             requests,

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 const TUNING: &[u8] = include_bytes!("../tuning/virtual.toml");
 /// Bytes of a state.
-const SIZE: usize = 1704;
+const SIZE: usize = 1712;
 
 fn built_in(kelvin: f64, ev: f64, delay: u64) -> Loop {
     let scene = scene::open(None).unwrap();
@@ -384,6 +384,7 @@ fn controls() -> impl Strategy<Value = Controls> {
                 colour_gain_blue: colours.2,
                 contrast: tastes.0,
                 saturation: tastes.1,
+                sharpness: 2.0 * tastes.0,
                 ..Controls::default()
             },
         )

@@ -24,7 +24,7 @@ fn saving_allocates_nothing_and_the_size_is_always_the_same() {
         let region = Region::new(ALLOCATOR);
         let saved = camera.module.save_state(&mut state);
         let change = region.change();
-        assert_eq!(saved, Ok(Some(1704)));
+        assert_eq!(saved, Ok(Some(1712)));
         assert_eq!((change.allocations, change.reallocations), (0, 0));
     }
 }

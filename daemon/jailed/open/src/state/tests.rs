@@ -52,6 +52,7 @@ const STATE: State = State {
         brightness: -0.25,
         contrast: 1.25,
         saturation: 0.5,
+        sharpness: 1.5,
     },
     agc: AgcState {
         filtered: Some(12_345.6),
@@ -126,7 +127,7 @@ fn requests() -> impl Strategy<Value = Requests> {
         any::<bool>(),
         any::<bool>(),
     );
-    let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
+    let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
     (exposure, any::<bool>(), manual, modes, focus, tone).prop_map(
         |(
             (auto, ev, exposure_us, gain),
@@ -134,7 +135,7 @@ fn requests() -> impl Strategy<Value = Requests> {
             manual,
             (metering, light, mode, trigger),
             (position, paused, pause_after),
-            (brightness, contrast, saturation),
+            (brightness, contrast, saturation, sharpness),
         )| Requests {
             exposure: ExposureRequest {
                 auto,
@@ -163,6 +164,7 @@ fn requests() -> impl Strategy<Value = Requests> {
             brightness,
             contrast,
             saturation,
+            sharpness,
         },
     )
 }
@@ -300,7 +302,7 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 20] = [
+    let odd: [Break; 21] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
@@ -308,6 +310,7 @@ fn values_out_of_range_are_refused() {
         |s| s.agc.filtered = Some(f64::NAN),
         |s| s.agc.response.slope = f64::NAN,
         |s| s.requests.brightness = 1.5,
+        |s| s.requests.sharpness = -1.0,
         |s| s.af.step = f64::NAN,
         |s| s.af.target = Some(f64::INFINITY),
         |s| {
