@@ -21,7 +21,7 @@ pub use tuning::{AgcTuning, ConstraintMode, Metering};
 /// Within this factor of the wanted exposure the filter is faster.
 const NEAR: f64 = 0.3;
 /// With a larger share of clipped pixels a frame is burnt.
-const BURNT: f64 = 0.02;
+const BURNT: f64 = 0.005;
 /// So much another exposure, in logarithms, tells how the brightest cells answer to it.
 const MOVED: f64 = 0.03;
 /// They do not answer less than that.
