@@ -5,8 +5,9 @@
 //!
 //! `y(r) = scene(r) + Re[A·H·e^(2πi·f·τ(r))]`, `H = sinc(f·T)·e^(2πi·f·(t − T/2))`,
 //!
-//! T being the exposure time. The difference to the frame before knows nothing of the scene, so A
-//! follows from it by least squares, over the last second or so. A beat is seen where the fit for one
+//! T being the exposure time. The difference to the frame before, or to one longer ago where the frame
+//! rate all but divides the beat and bands creep, knows nothing of the scene, so A follows from it by
+//! least squares, over the last second or so. A beat is seen where the fit for one
 //! frequency explains most of all differences: things that move and sensors that are noisy do not
 //! keep time with the mains. Each frame counts alike, so that no single one can pass for a beat. Bands
 //! that do not move at all, at a frame rate that divides the beat exactly, are of the scene for all
