@@ -14,6 +14,8 @@ use crate::tuning::Fault;
 const DEAD_BAND: f64 = 0.05;
 /// Nothing brighter is dark.
 const DARK: f64 = 0.5;
+/// Added to what is compared: in the dark, eyes see differences and not ratios.
+const TOE: f64 = 0.02;
 /// What is darker than that is as good as black: half a code of eight bits.
 const DARKEST: f64 = 0.002;
 
@@ -73,10 +75,10 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Both are in logarithms from [`DARKEST`] up, as eyes see them.
+    /// In logarithms, as eyes see it.
     fn follow(&mut self, target: f64, speed: f64) {
         let target = target.clamp(DARKEST, 1.0);
-        let off = (target / self.level).ln();
+        let off = ((target + TOE) / (self.level + TOE)).ln();
         let dead = if self.moving {
             DEAD_BAND / 4.0
         } else {
@@ -84,7 +86,7 @@ impl Followed {
         };
         self.moving = off.abs() > dead;
         if self.moving {
-            self.level *= (speed * off).exp();
+            self.level = (self.level + TOE) * (speed * off).exp() - TOE;
         }
     }
 }
