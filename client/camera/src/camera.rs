@@ -134,7 +134,7 @@ impl Camera {
         }
         Captured {
             lens_position: position.map(|(now, _)| now),
-            ..self.sensor.capture(&self.radiance)
+            ..self.sensor.capture_in(&self.radiance, self.light.flicker())
         }
     }
 

@@ -35,7 +35,7 @@ pub use bayer::{Cfa, Channel, Dimensions, DimensionsError, Mosaic, RawFrame, Raw
 pub use camera::Camera;
 pub use isp::SoftIsp;
 pub use lens::LensConfig;
-pub use light::{Light, black_body};
+pub use light::{Flicker, Light, black_body};
 pub use rgb8::{PictureError, Rgb8};
 pub use scene::{Scene, SceneError};
 pub use sensor::{

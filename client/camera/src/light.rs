@@ -1,4 +1,6 @@
-//! The light on a scene: a black body at some level.
+//! The light on a scene: a black body at some level, steady or beating with the mains.
+
+use std::f64::consts::PI;
 
 /// Second radiation constant, nm·K (CODATA 2018: 0.014387768775 m·K).
 const C2: f64 = 1.438_776_877_5e7;
@@ -11,6 +13,27 @@ const REFERENCE_NM: f64 = 560.0;
 pub struct Light {
     kelvin: f64,
     ev: f64,
+    flicker: Option<Flicker>,
+}
+
+/// A lamp on mains: its brightness is `1 + depth·cos(2π·hz·t)` times its mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flicker {
+    /// Beats a second, twice the mains frequency: 100 or 120.
+    pub hz: f64,
+    /// 0 to 1; a bulb has 0.05 to 0.2, a tube on a coil 0.3 to 0.5, a simple LED lamp up to 1.
+    pub depth: f64,
+}
+
+impl Flicker {
+    /// Mean brightness from `end_us − exposure_us` to `end_us`, relative to the lamp's.
+    #[must_use]
+    pub fn exposed(&self, end_us: f64, exposure_us: f64) -> f64 {
+        let half = PI * self.hz * exposure_us / 1e6;
+        let blurred = if half > 0.0 { half.sin() / half } else { 1.0 };
+        let middle = 2.0 * PI * self.hz * end_us / 1e6 - half;
+        1.0 + self.depth * blurred * middle.cos()
+    }
 }
 
 impl Light {
@@ -34,7 +57,26 @@ impl Light {
         Self {
             kelvin: clamp(kelvin, Self::KELVIN, default.kelvin),
             ev: clamp(ev, Self::EV, default.ev),
+            flicker: None,
         }
+    }
+
+    /// The same from a lamp that beats `hz` times a second; `depth` is clamped to 0..=1. A beat that
+    /// is no number leaves the light steady.
+    #[must_use]
+    pub fn beating(self, hz: f64, depth: f64) -> Self {
+        let sane = hz.is_finite() && depth.is_finite();
+        let depth = depth.clamp(0.0, 1.0);
+        Self {
+            flicker: sane.then_some(Flicker { hz, depth }),
+            ..self
+        }
+    }
+
+    /// How it beats; none if it is steady.
+    #[must_use]
+    pub const fn flicker(&self) -> Option<Flicker> {
+        self.flicker
     }
 
     /// Temperature, K.
@@ -68,6 +110,7 @@ impl Default for Light {
         Self {
             kelvin: 5000.0,
             ev: 0.0,
+            flicker: None,
         }
     }
 }
@@ -108,5 +151,29 @@ mod tests {
         assert_eq!(Light::new(f64::NAN, f64::NAN), Light::default());
         assert_eq!(Light::new(0.0, -99.0), Light::new(1500.0, -12.0));
         assert_eq!(Light::new(f64::INFINITY, 99.0), Light::new(25_000.0, 12.0));
+    }
+
+    #[test]
+    fn whole_beats_are_the_mean_and_half_of_one_is_not() {
+        let lamp = Flicker {
+            hz: 100.0,
+            depth: 0.4,
+        };
+        for end_us in [0.0, 1_234.0, 7_000.0] {
+            assert!((lamp.exposed(end_us, 20_000.0) - 1.0).abs() < 1e-9);
+        }
+        // The bright half, and no time at all.
+        let bright = lamp.exposed(2_500.0, 5_000.0);
+        assert!((bright - 1.0 - 0.4 * 2.0 / PI).abs() < 1e-9, "{bright}");
+        assert!((lamp.exposed(5_000.0, 0.0) - 0.6).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_beat_that_is_no_number_leaves_the_light_steady() {
+        let light = Light::default();
+        assert_eq!(light.beating(f64::NAN, 0.5), light);
+        assert_eq!(light.beating(100.0, f64::NAN), light);
+        let deepest = light.beating(100.0, 7.0).flicker();
+        assert!(deepest.is_some_and(|flicker| flicker.depth == 1.0));
     }
 }

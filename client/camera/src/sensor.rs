@@ -4,11 +4,15 @@
 //! electrons at gain 1, a pixel collects `e = Poisson(L·t·F) + N(0, σ)` electrons and reads
 //! `clip(round(g·e·(white − black)/F) + black, 0, white)`. Digital gain multiplies what is above
 //! black afterwards, and clips again.
+//!
+//! The shutter rolls: row y of frame n is read, and its exposure ends, at `n·frame + y·line`. In a
+//! light that beats rows get more of it or less.
 
 mod noise;
 
 use crate::bayer::{Cfa, Dimensions, Mosaic, RawFrame};
 use crate::delayed::Register;
+use crate::light::Flicker;
 use noise::Noise;
 
 /// Analogue gain is `256/(256 − code)`, as in the Sony IMX219.
@@ -293,6 +297,11 @@ impl VirtualSensor {
     /// `radiance` is of the size and filter order that the sensor was made for; the frame takes
     /// both from it.
     pub fn capture(&mut self, radiance: &Mosaic) -> Captured {
+        self.capture_in(radiance, None)
+    }
+
+    /// The same in a light that beats; `radiance` is under its mean brightness.
+    pub fn capture_in(&mut self, radiance: &Mosaic, flicker: Option<Flicker>) -> Captured {
         let sequence = self.sequence;
         self.sequence += 1;
         let applied = Applied {
@@ -301,7 +310,7 @@ impl VirtualSensor {
             digital_gain: f64::from(self.digital.at(sequence)) / DIGITAL_STEPS,
         };
         Captured {
-            raw: self.expose(radiance, &applied, sequence),
+            raw: self.expose(radiance, flicker, &applied, sequence),
             applied,
             sequence,
             lens_position: None,
@@ -339,7 +348,13 @@ impl VirtualSensor {
         (self.config.max_digital_gain * DIGITAL_STEPS).floor()
     }
 
-    fn expose(&self, radiance: &Mosaic, applied: &Applied, sequence: u64) -> RawFrame {
+    fn expose(
+        &self,
+        radiance: &Mosaic,
+        flicker: Option<Flicker>,
+        applied: &Applied,
+        sequence: u64,
+    ) -> RawFrame {
         let (black, white) = self.levels();
         let range = f32::from(white - black);
         let electrons = (applied.exposure_us / 1000.0 * self.config.full_well) as f32;
@@ -347,13 +362,24 @@ impl VirtualSensor {
         let digital = applied.digital_gain as f32;
         let (floor, ceiling) = (-f32::from(black), range);
         let mut noise = Noise::new(&self.config, sequence);
-        let pixel = |&light: &f32| {
+        let mut pixel = |light: f32, electrons: f32| {
             let analogue = (noise.collect(light * electrons) * dn).round();
             let digitised = analogue.clamp(floor, ceiling);
             let amplified = (digitised * digital).round().clamp(floor, ceiling);
             (amplified + f32::from(black)) as u16
         };
-        let data = radiance.data().iter().map(pixel).collect();
+        let start_us = sequence as f64 * self.config.frame_us;
+        let mut data = Vec::with_capacity(radiance.data().len());
+        for (y, row) in radiance
+            .data()
+            .chunks_exact(radiance.size().width())
+            .enumerate()
+        {
+            let read_us = start_us + y as f64 * self.config.line_us;
+            let part = flicker.map_or(1.0, |beat| beat.exposed(read_us, applied.exposure_us));
+            let electrons = electrons * part as f32;
+            data.extend(row.iter().map(|&light| pixel(light, electrons)));
+        }
         RawFrame::new(
             radiance.size(),
             radiance.cfa(),

@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod exposure;
+pub mod flicker;
 pub mod focus;
 pub mod gate;
 pub mod report;
 pub mod rig;
 pub mod scenes;
+pub mod tone;
 pub mod twins;
 pub mod white;
 pub mod work;
@@ -42,10 +44,14 @@ pub fn measure(seeds: u64, data: Option<&Path>) -> Result<Report> {
     let (gates, plots) = exposure::judge(&sources, seeds)?;
     report.gates.extend(gates);
     report.plots.extend(plots);
+    let (gates, plot) = flicker::judge(&sources, seeds)?;
+    report.gates.extend(gates);
+    report.plots.push(plot);
     let (gates, plots, table) = white::judge(&sources, seeds)?;
     report.gates.extend(gates);
     report.plots.extend(plots);
     report.tables.push(table);
+    report.gates.extend(tone::judge(&sources, seeds)?);
     let (gates, plot) = focus::judge(seeds)?;
     report.gates.extend(gates);
     report.plots.push(plot);

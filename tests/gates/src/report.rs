@@ -170,7 +170,7 @@ pub fn svg(plot: &Plot) -> String {
             y(tick) + 4.0
         );
     }
-    for frame in (0..frames).step_by(5) {
+    for frame in (0..frames).step_by(if frames > 60 { 10 } else { 5 }) {
         let _ = write!(
             out,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#71717a\">{frame}</text>",
@@ -179,7 +179,7 @@ pub fn svg(plot: &Plot) -> String {
         );
     }
     let mut groups: Vec<&str> = plot.series.iter().map(|one| one.group.as_str()).collect();
-    groups.sort_unstable();
+    groups.sort_by(|a, b| first_number(a).total_cmp(&first_number(b)).then(a.cmp(b)));
     groups.dedup();
     for one in &plot.series {
         let group = groups
@@ -213,13 +213,21 @@ pub fn svg(plot: &Plot) -> String {
     }
     let _ = write!(
         out,
-        "<text x=\"{left}\" y=\"{:.1}\" fill=\"#27272a\">frames after the change</text>\
+        "<text x=\"{left}\" y=\"{:.1}\" fill=\"#27272a\">frames</text>\
          <text transform=\"translate(12 {:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#27272a\">{}</text></svg>",
         HEIGHT - 4.0,
         (top + HEIGHT - bottom) / 2.0,
         escape(&plot.y)
     );
     out
+}
+
+/// Groups are most often named by a number, `+2 EV`; those without come last.
+fn first_number(name: &str) -> f64 {
+    let number = |word: &str| word.parse::<f64>().ok();
+    name.split_whitespace()
+        .find_map(number)
+        .unwrap_or(f64::INFINITY)
 }
 
 /// About five round numbers in between.

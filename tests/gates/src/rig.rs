@@ -6,7 +6,8 @@ use coldshoe_camera::{
 };
 use coldshoe_ipa::{self as ipa, Actuators, Answer, Controls, FrameIn, Ipa, Sensor};
 use coldshoe_ipa_open::Open;
-use coldshoe_isp::{Statistics, soft};
+use coldshoe_isp::Statistics;
+use coldshoe_isp::soft::{self, SoftParams, ToneCurve, Update};
 
 use crate::scenes::Source;
 
@@ -32,6 +33,8 @@ pub struct Rig {
     pub controls: Controls,
     module: Open,
     params: Vec<u8>,
+    /// Bytes of `params` that the last frame filled.
+    written: usize,
     stats: Vec<u8>,
     frame: u64,
     asked: Option<Applied>,
@@ -45,6 +48,8 @@ pub struct Rig {
 pub struct Step {
     /// Total exposure over the right one.
     pub ratio: f64,
+    /// What was in force.
+    pub applied: Applied,
     /// What the module asks for.
     pub wanted: Applied,
     /// White point found, R, G and B.
@@ -71,9 +76,9 @@ impl Rig {
             ..SensorConfig::default()
         };
         Self::of(
-            source,
+            source.tuning,
             Camera::with_sensor(scene, setup.light, config),
-            setup,
+            setup.stale,
         )
     }
 
@@ -87,23 +92,29 @@ impl Rig {
             ..SensorConfig::default()
         };
         let camera = Camera::with_sensor(scene, setup.light, config);
-        Self::of(source, camera.with_lens(LensConfig::default()), setup)
+        let camera = camera.with_lens(LensConfig::default());
+        Self::of(source.tuning, camera, setup.stale)
     }
 
-    fn of(source: &Source, camera: Camera, setup: &Setup) -> Result<Self> {
+    /// A camera and a tuning of one's own; `stale` is that of [`Setup`].
+    ///
+    /// # Errors
+    /// What the module says to its tuning or its sensor.
+    pub fn of(tuning: &[u8], camera: Camera, stale: bool) -> Result<Self> {
         let fail = |error: ipa::IpaError| anyhow!("{error}");
         let all_blocks = (1 << soft::TABLE.sizes.len()) - 1;
-        let mut module = Open::new(Some(source.tuning), all_blocks).map_err(fail)?;
+        let mut module = Open::new(Some(tuning), all_blocks).map_err(fail)?;
         module.configure(&sensor(&camera)).map_err(fail)?;
         module.start().map_err(fail)?;
         let mut rig = Self {
             controls: Controls::default(),
             module,
             params: vec![0; soft::MAX_PAYLOAD],
+            written: 0,
             stats: vec![0; Statistics::SIZE_2],
             frame: 0,
             asked: None,
-            stale: setup.stale,
+            stale,
             right: (0.0, 0.0),
             camera,
         };
@@ -157,6 +168,7 @@ impl Rig {
         );
         let answer = self.module.process(&input, &mut self.params);
         let answer = answer.map_err(|error| anyhow!("{error}"))?;
+        self.written = answer.params_size;
         Ok(self.follow(&captured, &answer))
     }
 
@@ -179,6 +191,7 @@ impl Rig {
         let found = &answer.metadata;
         Step {
             ratio: captured.applied.total_us() / right,
+            applied: captured.applied,
             wanted,
             white: [
                 1.0 / found.colour_gain_red,
@@ -187,6 +200,17 @@ impl Rig {
             ],
             kelvin: found.colour_temperature,
             lens: captured.lens_position,
+        }
+    }
+
+    /// The tone curve that the last frame led to.
+    ///
+    /// # Errors
+    /// Parameters without one.
+    pub fn tone(&self) -> Result<ToneCurve> {
+        match SoftParams::decode(&self.params[..self.written])?.tone_curve {
+            Update::Set(curve) => Ok(curve),
+            _ => Err(anyhow!("no tone curve in the parameters")),
         }
     }
 

@@ -256,6 +256,46 @@ fn a_configuration_out_of_reach_is_brought_into_it() {
     assert_eq!(sensor.capture(&flat(0.01)).raw.bits(), 16);
 }
 
+#[test]
+fn in_a_light_that_beats_rows_differ_unless_exposure_is_whole_beats() {
+    let config = prompt(SensorConfig {
+        line_us: 100.0,
+        lines: (1, 300),
+        bits: 14,
+        ..SensorConfig::default()
+    });
+    let mut sensor = sensor(config.noiseless());
+    let lamp = crate::Light::default().beating(100.0, 0.5).flicker();
+    let mut rows = |exposure_us| {
+        sensor.queue(&ask(exposure_us, 1.0, 1.0));
+        let frame = sensor.capture_in(&flat(0.02), lamp);
+        let data = frame.raw.data().chunks_exact(200);
+        data.map(|row| f64::from(row[0] - frame.raw.black()))
+            .collect::<Vec<_>>()
+    };
+    // A beat is 100 rows: the brightest is half of one from the darkest.
+    let short = rows(5_000.0);
+    let extreme = |better: fn(f64, f64) -> bool| {
+        (0..short.len()).fold(0, |best, y| {
+            if better(short[y], short[best]) {
+                y
+            } else {
+                best
+            }
+        })
+    };
+    let (bright, dark) = (extreme(|a, b| a > b), extreme(|a, b| a < b));
+    assert!(
+        (bright.abs_diff(dark) as f64 - 50.0).abs() <= 1.0,
+        "{bright} {dark}"
+    );
+    let swing = short[bright] / short[dark];
+    let want = (1.0 + std::f64::consts::FRAC_1_PI) / (1.0 - std::f64::consts::FRAC_1_PI);
+    assert!((swing / want - 1.0).abs() < 0.01, "{swing} {want}");
+    let whole = rows(10_000.0);
+    assert!(whole.iter().all(|row| *row == whole[0]));
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_is_asked_what_is_applied_is_within_the_limits(us: f64, gain: f64, digital: f64) {

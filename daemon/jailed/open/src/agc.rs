@@ -11,6 +11,7 @@ mod tuning;
 use coldshoe_ipa::AlgorithmState;
 
 use crate::exposure::{Exposure, Limits};
+use crate::flicker::Beat;
 use crate::measure::{Measured, Zone};
 
 use cells::Cells;
@@ -20,11 +21,14 @@ pub use tuning::{AgcTuning, ConstraintMode, Metering};
 /// Within this factor of the wanted exposure the filter is faster.
 const NEAR: f64 = 0.3;
 /// With a larger share of clipped pixels a frame is burnt.
-const BURNT: f64 = 0.02;
+const BURNT: f64 = 0.005;
 /// So much another exposure, in logarithms, tells how the brightest cells answer to it.
 const MOVED: f64 = 0.03;
 /// They do not answer less than that.
 const LEAST_SLOPE: f64 = 0.1;
+/// Frames that the beat of the light is averaged over, and how much of it is left then.
+const CALM: f64 = 8.0;
+const LEFT: f64 = 0.1;
 /// Within this factor the exposure counts as converged.
 const CONVERGED: f64 = 0.05;
 
@@ -117,6 +121,8 @@ pub(crate) struct AgcState {
     pub(crate) frames: u32,
     /// What the last exposures did to the brightest cells.
     pub(crate) response: Response,
+    /// Wanted total exposure, averaged over the light's beat, µs at a gain of 1.
+    pub(crate) calm: Option<f64>,
 }
 
 /// How the brightest cells answer to exposure. Where a colour of theirs clips, they answer less
@@ -172,6 +178,8 @@ pub struct Agc {
     limits: Limits,
     reach: (f64, f64),
     state: AgcState,
+    /// Of the light, as far as it is known.
+    beat: Beat,
     /// Frames went by that nothing is known of.
     stale: bool,
 }
@@ -184,7 +192,7 @@ impl Agc {
             ..limits
         };
         Self {
-            reach: limits.reach(&tuning.stages, tuning.flicker_period_us),
+            reach: limits.reach(&tuning.stages, 0.0),
             tuning: tuning.clone(),
             limits,
             state: AgcState {
@@ -192,9 +200,16 @@ impl Agc {
                 held: None,
                 frames: 0,
                 response: Response::default(),
+                calm: None,
             },
+            beat: Beat::default(),
             stale: false,
         }
+    }
+
+    /// The light beats like this from the next frame on.
+    pub fn set_beat(&mut self, beat: Beat) {
+        self.beat = beat;
     }
 
     /// Total exposure that the filter stands at, µs at a gain of 1.
@@ -242,7 +257,8 @@ impl Agc {
         }
         let now = self.applied_total(frame);
         let wanted = now * self.wanted_gain(frame, now, request.ev, metering);
-        let aim = self.reachable(wanted);
+        let calm = self.calm(wanted);
+        let aim = self.reachable(calm);
         if stale {
             self.catch_up(now, aim);
         }
@@ -262,11 +278,11 @@ impl Agc {
     /// priority; and the flicker period that times are multiples of.
     fn free(&self, request: &ExposureRequest) -> (Limits, f64) {
         if !request.auto {
-            return (self.limits, self.tuning.flicker_period_us);
+            return (self.limits, self.beat.period_us);
         }
         let flicker = match request.exposure_us {
             Some(_) => 0.0,
-            None => self.tuning.flicker_period_us,
+            None => self.beat.period_us,
         };
         (self.limits.with(request.exposure_us, request.gain), flicker)
     }
@@ -324,6 +340,20 @@ impl Agc {
         total.max(self.reach.0).min(self.reach.1)
     }
 
+    /// In bands that stay exposure must not follow the beat, which would only add to it: what the beat
+    /// can account for is averaged.
+    fn calm(&mut self, wanted: f64) -> f64 {
+        let near = |calm: f64| (wanted / calm).ln().abs() <= self.beat.swing;
+        let calm = match self.state.calm {
+            Some(calm) if self.beat.swing > 0.0 && near(calm) => {
+                calm * (wanted / calm).powf(1.0 / CALM)
+            }
+            _ => wanted,
+        };
+        self.state.calm = (calm.is_finite() && calm > 0.0).then_some(calm);
+        calm
+    }
+
     /// IIR towards `aim` in stops, with a dead band and a quick start: as many frames on the way up
     /// as on the way down. Out of a burnt frame it goes faster, for the aim is not all of the way.
     fn filter(&self, aim: f64, burnt: bool) -> f64 {
@@ -331,7 +361,7 @@ impl Agc {
             return aim;
         };
         let off = (aim / filtered).ln();
-        if off.abs() <= self.tuning.dead_band {
+        if off.abs() <= self.tuning.dead_band + LEFT * self.beat.swing {
             return filtered;
         }
         let speed = if self.starting() || (burnt && off < 0.0) {
@@ -598,6 +628,24 @@ mod tests {
     }
 
     #[test]
+    fn a_beat_that_cannot_be_avoided_is_not_followed_and_another_light_is() {
+        let mut agc = agc(ConstraintMode::None);
+        let swing = 0.3;
+        agc.set_beat(Beat {
+            period_us: 10_000.0,
+            swing,
+        });
+        for _ in 0..20 {
+            total(&mut agc, &frame(&[0.16], 1000.0));
+        }
+        for turn in 0..30 {
+            let beat = 1.0 + 0.2 * (f64::from(turn) * std::f64::consts::TAU / 3.0).sin();
+            assert_eq!(total(&mut agc, &frame(&[0.16 * beat], 1000.0)), 1000.0);
+        }
+        assert!(total(&mut agc, &frame(&[0.32], 1000.0)) < 750.0);
+    }
+
+    #[test]
     fn within_the_dead_band_nothing_moves() {
         let mut agc = agc(ConstraintMode::None);
         let first = total(&mut agc, &frame(&[0.16], 1000.0));
@@ -724,6 +772,7 @@ mod tests {
             }),
             frames: 100,
             response: Response::default(),
+            calm: None,
         };
         let mut agc = agc(ConstraintMode::None);
         agc.resume(&state);

@@ -20,6 +20,8 @@ pub struct Requests {
     pub contrast: f64,
     /// Relative to the tuning.
     pub saturation: f64,
+    /// Relative to the tuning.
+    pub sharpness: f64,
 }
 
 impl Default for Requests {
@@ -32,6 +34,7 @@ impl Default for Requests {
             brightness: 0.0,
             contrast: 1.0,
             saturation: 1.0,
+            sharpness: 1.0,
         }
     }
 }
@@ -73,6 +76,9 @@ impl Requests {
         }
         if let Some(saturation) = get(Controls::SATURATION, controls.saturation) {
             self.saturation = saturation.max(0.0);
+        }
+        if let Some(sharpness) = get(Controls::SHARPNESS, controls.sharpness) {
+            self.sharpness = sharpness.max(0.0);
         }
         // Manual values belong to the manual mode: the next time, it starts from what it finds. With
         // automatic exposure, a time or a gain has priority until it is switched on without one.
@@ -153,6 +159,7 @@ mod tests {
             colour_gain_blue: 1.4,
             contrast: 1.2,
             saturation: 0.5,
+            sharpness: 2.0,
             ..Controls::default()
         }
     }
@@ -246,6 +253,7 @@ mod tests {
         odd.colour_temperature = f64::NAN;
         odd.contrast = f64::NAN;
         odd.saturation = -3.0;
+        odd.sharpness = f64::NAN;
         let mut requests = Requests::default();
         requests.take(&odd);
         assert_eq!(requests.exposure.exposure_us, None);
@@ -253,5 +261,6 @@ mod tests {
         assert_eq!(requests.exposure.ev, 0.0);
         assert_eq!(requests.white.manual, ManualWhite::Hold);
         assert_eq!((requests.contrast, requests.saturation), (1.0, 0.0));
+        assert_eq!(requests.sharpness, 1.0);
     }
 }

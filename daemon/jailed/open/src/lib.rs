@@ -14,6 +14,7 @@ pub mod ccm;
 mod controls;
 pub mod ct_curve;
 pub mod exposure;
+pub mod flicker;
 pub mod lsc;
 pub mod lux;
 pub mod measure;

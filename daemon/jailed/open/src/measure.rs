@@ -126,6 +126,21 @@ impl Measured {
         (weight > 0.0).then(|| (sum / weight * self.bin_width).min(1.0))
     }
 
+    /// The luminance below which lies `share` of the pixels, full light being 1; `None` without pixels.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let total: f64 = self.histogram.iter().sum();
+        let wanted = share * total;
+        let mut below = 0.0;
+        for (bin, &count) in self.histogram.iter().enumerate() {
+            if count > 0.0 && below + count >= wanted {
+                let part = ((wanted - below) / count).clamp(0.0, 1.0);
+                return Some(((bin as f64 + part) * self.bin_width).min(1.0));
+            }
+            below += count;
+        }
+        None
+    }
+
     /// The lowest bin at or below which lies `share` of the pixels; `None` without pixels.
     pub fn quantile_bin(&self, share: f64) -> Option<usize> {
         let total: f64 = self.histogram.iter().sum();
@@ -167,6 +182,22 @@ mod tests {
         let frame = with_histogram(&[]);
         assert_eq!(frame.inter_quantile_mean(0.0, 1.0), None);
         assert_eq!(frame.quantile_bin(0.02), None);
+    }
+
+    #[test]
+    fn a_quantile_lies_within_its_bin() {
+        let frame = with_histogram(&[(10, 50.0), (100, 50.0)]);
+        for (share, bin) in [
+            (0.0, 10.0),
+            (0.25, 10.5),
+            (0.5, 11.0),
+            (0.75, 100.5),
+            (1.0, 101.0),
+        ] {
+            let level = frame.quantile(share).unwrap();
+            assert!((level - bin / 256.0).abs() < 1e-12, "{share}: {level}");
+        }
+        assert_eq!(with_histogram(&[]).quantile(0.5), None);
     }
 
     #[test]

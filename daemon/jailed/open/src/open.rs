@@ -15,6 +15,7 @@ use crate::black_level::BlackLevel;
 use crate::ccm::Ccm;
 use crate::controls::Requests;
 use crate::exposure::Limits;
+use crate::flicker::Flicker;
 use crate::measure::Measured;
 use crate::state::State;
 use crate::targets::{Decided, FORMATS, Kind, Taken, Target};
@@ -35,6 +36,7 @@ pub struct Open {
 #[derive(Debug)]
 struct Algorithms {
     measured: Measured,
+    flicker: Flicker,
     agc: Agc,
     af: Af,
     awb: Awb,
@@ -103,6 +105,7 @@ impl Ipa for Open {
         let awb = Awb::new(&tuning.awb).map_err(IpaError::new)?;
         self.algorithms = Some(Algorithms {
             measured: Measured::new(),
+            flicker: Flicker::new(tuning.agc.flicker, readout_us(sensor)),
             agc: Agc::new(&tuning.agc, limits),
             af: Af::new(
                 &tuning.af,
@@ -142,6 +145,10 @@ impl Ipa for Open {
         let white = if measured {
             let measured = &algorithms.measured;
             algorithms.black_level.process(measured);
+            let beat = algorithms
+                .flicker
+                .process(measured, frame.sensor_timestamp_ns);
+            algorithms.agc.set_beat(beat);
             let exposure = algorithms.agc.process(measured, &requests.exposure);
             let lux = lux.and_then(|lux| lux.of(measured, exposure.luminance));
             answer.wanted = wanted(&exposure);
@@ -153,9 +160,15 @@ impl Ipa for Open {
                 .af
                 .process(measured, &requests.focus, trigger, exposed);
             focused(&mut answer, &focus);
-            algorithms
+            let white = algorithms
                 .awb
-                .process(measured, lux, exposed, &requests.white)
+                .process(measured, lux, exposed, &requests.white);
+            // On its way to another exposure a picture is too dark or too bright, not too flat.
+            if exposed {
+                let gain = luminance_gain(measured, wb_gains(&white));
+                algorithms.tone.measure(measured, gain);
+            }
+            white
         } else {
             answer.metadata.ae_state = AlgorithmState::Searching as u32;
             algorithms.awb.prepare(&requests.white)
@@ -212,6 +225,8 @@ impl Algorithms {
             awb: self.awb.state(),
             black: self.black_level.state(),
             ccm: self.ccm.used(),
+            flicker: self.flicker.state(),
+            stretch: self.tone.state(),
         }
     }
 
@@ -222,6 +237,8 @@ impl Algorithms {
         self.awb.resume(state.awb);
         self.black_level.resume(state.black);
         self.ccm.resume(state.ccm);
+        self.flicker.resume(state.flicker);
+        self.tone.resume(state.stretch);
         self.resumed = true;
     }
 
@@ -266,6 +283,7 @@ impl Algorithms {
             contrast: requests.contrast,
             brightness: requests.brightness,
             saturation: requests.saturation,
+            sharpness: requests.sharpness,
             ccm: &mut self.ccm,
             tone: &mut self.tone,
         };
@@ -273,11 +291,30 @@ impl Algorithms {
     }
 }
 
+/// From the first row of a frame to the last, µs.
+fn readout_us(sensor: &Sensor) -> f64 {
+    f64::from(sensor.height) * sensor.line_length_us
+}
+
 /// Gains for the ISP, the smallest 1: a gain below 1 would leave clipped highlights tinted.
 fn wb_gains(white: &WhiteDecision) -> [f64; 3] {
     let gains = white.white.gains();
     let smallest = gains.into_iter().fold(f64::INFINITY, f64::min);
     gains.map(|gain| gain / smallest)
+}
+
+/// How much brighter gains of R, G and B make a frame.
+fn luminance_gain(frame: &Measured, gains: [f64; 3]) -> f64 {
+    let mut light = [0.0; 3];
+    for zone in &frame.zones {
+        for (sum, value) in light.iter_mut().zip(zone.rgb) {
+            *sum += value;
+        }
+    }
+    let luminance = |[red, green, blue]: [f64; 3]| (red + 2.0 * green + blue) / 4.0;
+    let [red, green, blue] = gains;
+    let gained = luminance([red * light[0], green * light[1], blue * light[2]]);
+    gained / luminance(light)
 }
 
 fn wanted(decision: &ExposureDecision) -> Wanted {

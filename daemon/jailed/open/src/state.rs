@@ -3,8 +3,8 @@
 //! | offset | type | field |
 //! |---|---|---|
 //! | 0 | u8\[4\] | magic `CSOP` |
-//! | 4 | u32 | version 3 |
-//! | 8 | u32 | size of the whole, 312 |
+//! | 4 | u32 | version 4 |
+//! | 8 | u32 | size of the whole, 1712 |
 //! | 12 | u32 | bit 0: exposure is automatic; 1: white balance is; 2: there is a last frame; 3: focus is paused; 4: it will be after the scan; 5: a position was asked for by hand; 6: the lens was told where to be; 7: the scene has changed |
 //! | 16 | u64 | number of the last frame |
 //! | 24 | f64 | compensation, EV |
@@ -22,6 +22,16 @@
 //! | 280 | u32\[2\] | pace of white balance and its count. 0: start, 1: steady, 2: chase |
 //! | 288 | f64\[2\] | black level: where it started, where it is, fractions of full scale |
 //! | 304 | f64 | temperature of the colour matrix, K; 0: none yet |
+//! | 312 | u32\[4\] | mains found, and seen last (0: none, 1: 50 Hz, 2: 60 Hz); frames seen; frames missing |
+//! | 328 | (u64, f64, f32\[15\]) × 16 | the last frames: when they were read, ns; exposure, µs, -1 for none; luminance over exposure of rows, 1/µs |
+//! | 1544 | f64\[8\] × 2 | fits of 100 and 120 Hz: phase and step, turns; five sums; sum of squared differences |
+//! | 1672 | f64 | wanted total exposure without the light's beat, µs at a gain of 1; 0: none yet |
+//! | 1680 | f64, u32 | luminance of dark pixels, full light being 1; 1: it is on its way; 0, 0: none yet |
+//! | 1692 | f64, u32 | luminance of bright pixels, the same |
+//! | 1704 | f64 | sharpness asked for |
+
+mod flicker;
+mod stretch;
 
 use thiserror::Error;
 
@@ -32,11 +42,13 @@ use crate::black_level::BlackState;
 use crate::controls::Requests;
 use crate::ct_curve::WhitePoint;
 use crate::exposure::Exposure;
+use crate::flicker::FlickerState;
+use crate::tone::StretchState;
 
 const MAGIC: [u8; 4] = *b"CSOP";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Bytes of a saved state.
-pub const SIZE: usize = 312;
+pub const SIZE: usize = 1712;
 
 const AE_AUTO: u32 = 1 << 0;
 const AWB_AUTO: u32 = 1 << 1;
@@ -60,6 +72,8 @@ pub struct State {
     pub black: BlackState,
     /// Temperature of the colour matrix in use, K.
     pub ccm: Option<f64>,
+    pub flicker: FlickerState,
+    pub stretch: Option<StretchState>,
 }
 
 /// Why bytes are not a saved state.
@@ -157,6 +171,10 @@ impl State {
         out.f64(self.black.start);
         out.f64(self.black.level);
         out.positive(self.ccm);
+        out.flicker(&self.flicker);
+        out.positive(self.agc.calm);
+        out.stretch(self.stretch);
+        out.f64(self.requests.sharpness);
         bytes
     }
 
@@ -190,7 +208,7 @@ impl State {
         exposure.metering = from.metering()?;
         white.mode = from.light()?;
         let (focus, trigger, af) = from.focus(flags)?;
-        let requests = Requests {
+        let mut requests = Requests {
             exposure,
             white,
             focus,
@@ -198,8 +216,9 @@ impl State {
             brightness,
             contrast,
             saturation,
+            sharpness: 1.0,
         };
-        let agc = AgcState {
+        let mut agc = AgcState {
             filtered: from.positive()?,
             held: from.exposure()?,
             frames: from.u32()?,
@@ -207,6 +226,7 @@ impl State {
                 seen: (from.within(0.0, f64::MAX)?, from.within(0.0, 2.0)?),
                 slope: from.within(0.0, 1.0)?,
             },
+            calm: None,
         };
         let awb = from.awb()?;
         let black = BlackState {
@@ -214,6 +234,10 @@ impl State {
             level: from.within(0.0, 0.5)?,
         };
         let ccm = from.positive()?;
+        let flicker = from.flicker()?;
+        agc.calm = from.positive()?;
+        let stretch = from.stretch()?;
+        requests.sharpness = from.within(0.0, f64::MAX)?;
         Ok(Self {
             last_frame,
             requests,
@@ -222,6 +246,8 @@ impl State {
             awb,
             black,
             ccm,
+            flicker,
+            stretch,
         })
     }
 }

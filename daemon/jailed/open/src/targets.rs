@@ -112,6 +112,8 @@ pub(crate) struct Decided<'a> {
     pub brightness: f64,
     /// Asked for, relative to the tuning.
     pub saturation: f64,
+    /// Asked for, relative to the tuning; only where there is a block that sharpens.
+    pub sharpness: f64,
     pub ccm: &'a mut Ccm,
     pub tone: &'a mut Tone,
 }

@@ -1,13 +1,19 @@
-//! Tone: contrast, then gamma.
+//! Tone: a stretch of contrast where it is tuned, contrast, then gamma.
 //!
 //! `x < ½: ½(2x)^p`, mirrored above, with `p = tan(contrast·π/4)`; then `y^(1/γ)`.
+
+mod stretch;
 
 use std::f64::consts::FRAC_PI_4;
 
 use coldshoe_isp::soft::ToneCurve;
 use serde::Deserialize;
 
+use crate::measure::Measured;
 use crate::tuning::Fault;
+
+pub use stretch::StretchTuning;
+pub(crate) use stretch::{Followed, StretchState};
 
 /// At 0 the curve would be grey alone, at 2 black and white alone.
 const CONTRAST: (f64, f64) = (0.05, 1.95);
@@ -20,6 +26,8 @@ pub struct ToneTuning {
     pub gamma: f64,
     /// 1 is neutral.
     pub contrast: f64,
+    /// Dark pixels go down to black and bright ones up to white; none: they stay.
+    pub stretch: Option<StretchTuning>,
 }
 
 impl Default for ToneTuning {
@@ -27,6 +35,7 @@ impl Default for ToneTuning {
         Self {
             gamma: 2.2,
             contrast: 1.0,
+            stretch: None,
         }
     }
 }
@@ -34,7 +43,8 @@ impl Default for ToneTuning {
 impl ToneTuning {
     pub(crate) fn check(&self) -> Result<(), Fault> {
         Fault::unless_in("tone.gamma", self.gamma, 0.5..=5.0)?;
-        Fault::unless_in("tone.contrast", self.contrast, CONTRAST.0..=CONTRAST.1)
+        Fault::unless_in("tone.contrast", self.contrast, CONTRAST.0..=CONTRAST.1)?;
+        self.stretch.as_ref().map_or(Ok(()), StretchTuning::check)
     }
 }
 
@@ -49,41 +59,78 @@ pub fn tone(x: f64, contrast: f64, gamma: f64) -> f64 {
     contrasted.powf(1.0 / gamma)
 }
 
-/// The tone curve of one camera, made anew only when contrast changes.
+/// What a curve is made from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Made {
+    contrast: f64,
+    brightness: f64,
+    stretch: Option<StretchState>,
+}
+
+/// The tone curve of one camera, made anew only when something changes it.
 #[derive(Clone, Debug)]
 pub struct Tone {
     tuning: ToneTuning,
-    contrast: f64,
-    brightness: f64,
+    stretch: Option<StretchState>,
+    made: Made,
     curve: ToneCurve,
 }
 
 impl Tone {
     /// The curve as tuned.
     pub fn new(tuning: &ToneTuning) -> Self {
-        Self {
+        let made = Made {
             contrast: tuning.contrast,
             brightness: 0.0,
-            curve: curve(tuning.contrast, 0.0, tuning.gamma),
+            stretch: None,
+        };
+        Self {
+            stretch: None,
+            made,
+            curve: curve(&made, tuning),
             tuning: tuning.clone(),
         }
     }
 
+    pub(crate) fn state(&self) -> Option<StretchState> {
+        self.stretch
+    }
+
+    pub(crate) fn resume(&mut self, state: Option<StretchState>) {
+        self.stretch = state.filter(|_| self.tuning.stretch.is_some());
+    }
+
+    /// Looks at a frame whose luminance the ISP multiplies by `gain` before the curve.
+    pub fn measure(&mut self, frame: &Measured, gain: f64) {
+        if let Some(tuning) = &self.tuning.stretch {
+            stretch::follow(&mut self.stretch, tuning, frame, gain);
+        }
+    }
+
     /// The curve at a contrast relative to the tuning's, and with a brightness, −1 to 1, added to
-    /// what is displayed.
+    /// what is displayed. The stretch comes before both.
     pub fn process(&mut self, contrast: f64, brightness: f64) -> &ToneCurve {
-        let contrast = (self.tuning.contrast * contrast).clamp(CONTRAST.0, CONTRAST.1);
-        let other = (contrast, brightness) != (self.contrast, self.brightness);
-        if other && contrast.is_finite() && brightness.is_finite() {
-            (self.contrast, self.brightness) = (contrast, brightness);
-            self.curve = curve(contrast, brightness, self.tuning.gamma);
+        let made = Made {
+            contrast: (self.tuning.contrast * contrast).clamp(CONTRAST.0, CONTRAST.1),
+            brightness,
+            stretch: self.stretch,
+        };
+        if made != self.made && made.contrast.is_finite() && brightness.is_finite() {
+            self.made = made;
+            self.curve = curve(&made, &self.tuning);
         }
         &self.curve
     }
 }
 
-fn curve(contrast: f64, brightness: f64, gamma: f64) -> ToneCurve {
-    ToneCurve::from_fn(|x| (tone(x, contrast, gamma) + brightness).clamp(0.0, 1.0))
+fn curve(made: &Made, tuning: &ToneTuning) -> ToneCurve {
+    ToneCurve::from_fn(|x| {
+        let stretched = match (made.stretch, &tuning.stretch) {
+            (Some(stretch), Some(tuning)) => stretch.at(tuning, x),
+            _ => x,
+        };
+        (tone(stretched, made.contrast, tuning.gamma) + made.brightness).clamp(0.0, 1.0)
+    })
 }
 
 #[cfg(test)]
@@ -140,6 +187,29 @@ mod tests {
         let mut tone = Tone::new(&ToneTuning::default());
         let before = *tone.process(1.4, 0.0);
         assert_eq!(*tone.process(f64::NAN, 0.0), before);
+    }
+
+    #[test]
+    fn without_a_stretch_in_the_tuning_no_frame_changes_the_curve() {
+        let mut tone = Tone::new(&ToneTuning::default());
+        let before = *tone.process(1.0, 0.0);
+        let mut frame = Measured {
+            histogram: vec![0.0; 256],
+            bin_width: 1.0 / 256.0,
+            ..Measured::default()
+        };
+        frame.histogram[80] = 100.0;
+        tone.measure(&frame, 1.0);
+        assert_eq!(*tone.process(1.0, 0.0), before);
+        let mut stretched = Tone::new(&ToneTuning {
+            stretch: Some(StretchTuning::default()),
+            ..ToneTuning::default()
+        });
+        stretched.measure(&frame, 1.0);
+        assert!(stretched.process(1.0, 0.0).at(80.5 / 256.0) > before.at(80.5 / 256.0));
+        // Contrast is asked for on top of it.
+        let neutral = *stretched.process(1.0, 0.0);
+        assert!(stretched.process(1.5, 0.0).at(0.1) < neutral.at(0.1));
     }
 
     #[test]

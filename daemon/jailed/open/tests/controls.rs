@@ -246,3 +246,18 @@ fn continuous_focus_follows_the_card_unless_it_is_paused() {
         .unwrap();
     assert!((at - 7.5).abs() < 0.25, "{at}");
 }
+
+#[test]
+fn sharpness_changes_nothing_where_no_block_sharpens() {
+    let with = |set| {
+        let mut camera = settled();
+        let controls = Controls {
+            set,
+            sharpness: 4.0,
+            ..Controls::default()
+        };
+        let size = ask(&mut camera, controls).answer.params_size;
+        camera.params[..size].to_vec()
+    };
+    assert!(with(Controls::SHARPNESS) == with(0));
+}

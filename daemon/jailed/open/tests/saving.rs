@@ -18,13 +18,13 @@ fn saving_allocates_nothing_and_the_size_is_always_the_same() {
     let scene = scene::open(None).unwrap();
     let tuning = include_bytes!("../tuning/virtual.toml");
     let mut camera = Loop::new(scene, tuning, Light::default(), delays(2));
-    let mut state = [0; 1024];
+    let mut state = [0; 4096];
     for frames in [0, 1, 20] {
         camera.run(frames);
         let region = Region::new(ALLOCATOR);
         let saved = camera.module.save_state(&mut state);
         let change = region.change();
-        assert_eq!(saved, Ok(Some(312)));
+        assert_eq!(saved, Ok(Some(1712)));
         assert_eq!((change.allocations, change.reallocations), (0, 0));
     }
 }

@@ -409,6 +409,43 @@ fn denoising_is_sent_by_gain_where_the_tuning_has_it() {
     assert_eq!(strength(TUNING, 1.0), (26, None));
 }
 
+#[test]
+fn sharpness_reaches_the_isp_that_sharpens_and_changes_nothing_of_the_others() {
+    let params = |rig: &mut Rig, sharpness| {
+        rig.controls = Controls {
+            set: Controls::SHARPNESS,
+            sharpness,
+            ..Controls::default()
+        };
+        let answer = rig.process(None).unwrap();
+        rig.params[..answer.params_size].to_vec()
+    };
+    let factors = |params: &[u8]| {
+        let flt = find::<rkisp1::Flt>(&Blocks::parse(params).unwrap()).unwrap();
+        [
+            flt.fac_bl1,
+            flt.fac_bl0,
+            flt.fac_mid,
+            flt.fac_sh0,
+            flt.fac_sh1,
+        ]
+    };
+    for (name, mut rig) in Rig::all(Light::default(), 0) {
+        let asked = [0.0, 1.0, 2.0, 16.0].map(|sharpness| params(&mut rig, sharpness));
+        if name.starts_with("rkisp1") {
+            let want = [
+                [2, 6, 6, 6, 6],
+                [2, 6, 10, 12, 16],
+                [2, 6, 20, 24, 32],
+                [2, 6, 63, 63, 63],
+            ];
+            assert_eq!(asked.map(|params| factors(&params)), want, "{name}");
+        } else {
+            assert!(asked.iter().all(|params| *params == asked[0]), "{name}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -18,7 +18,7 @@ const FEW: f64 = 0.001;
 /// Luminance at which a neutral surface clips, under any light.
 const NEUTRAL: (f64, f64) = (0.65, 0.85);
 /// Trust in the shape without clipped cells, with all clipped more, and the most.
-const TRUST: (f64, f64, f64) = (0.35, 0.3, 0.58);
+const TRUST: (f64, f64, f64) = (0.25, 0.5, 0.58);
 /// The most that the logit of the share of unclipped cells is taken for.
 const LOGIT: f64 = 3.0;
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::exposure::{GainModel, Stage};
+use crate::flicker::FlickerMode;
 use crate::tuning::Fault;
 
 /// No target is above this: nothing could be told from full light.
@@ -54,8 +55,8 @@ pub struct AgcTuning {
     pub startup_frames: u32,
     /// The exposure stays while it is wrong by less than this factor.
     pub dead_band: f64,
-    /// Exposure is a multiple of this, µs; 0 switches it off.
-    pub flicker_period_us: f64,
+    /// What exposure does about light that beats with the mains.
+    pub flicker: FlickerMode,
     /// Codes of the sensor's analogue gain; without them it takes any.
     pub gain_model: Option<GainModel>,
     /// How exposure and gain share the work; empty: all exposure first.
@@ -71,7 +72,7 @@ impl Default for AgcTuning {
             speed: 0.5,
             startup_frames: 10,
             dead_band: 0.02,
-            flicker_period_us: 0.0,
+            flicker: FlickerMode::default(),
             gain_model: None,
             stages: Vec::new(),
         }
@@ -84,7 +85,6 @@ impl AgcTuning {
         Fault::unless_in("agc.speed", self.speed, 0.001..=1.0)?;
         Fault::unless_in("agc.startup_frames", self.startup_frames, 0..=1000)?;
         Fault::unless_in("agc.dead_band", self.dead_band, 0.0..=0.5)?;
-        Fault::unless_in("agc.flicker_period_us", self.flicker_period_us, 0.0..=1e6)?;
         if let Some(model) = &self.gain_model {
             model.check()?;
         }

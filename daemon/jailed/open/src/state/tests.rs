@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::flicker::{Fit, LAG, Mains, ROWS, Seen};
+use crate::tone::Followed;
 
 const AF: AfState = AfState {
     phase: Phase::Coarse { turned: true },
@@ -17,6 +19,12 @@ const AF: AfState = AfState {
     waited: 2,
     lasted: 1,
     changed: true,
+};
+
+const SEEN: Seen = Seen {
+    timestamp_ns: 123_456_789,
+    exposure_us: 8_000.0,
+    rows: [2e-5; ROWS],
 };
 
 const STATE: State = State {
@@ -44,6 +52,7 @@ const STATE: State = State {
         brightness: -0.25,
         contrast: 1.25,
         saturation: 0.5,
+        sharpness: 1.5,
     },
     agc: AgcState {
         filtered: Some(12_345.6),
@@ -57,6 +66,7 @@ const STATE: State = State {
             seen: (10_000.0, 0.6),
             slope: 0.5,
         },
+        calm: Some(12_000.0),
     },
     af: AF,
     awb: AwbState {
@@ -71,6 +81,32 @@ const STATE: State = State {
         level: 0.05,
     },
     ccm: Some(5100.0),
+    flicker: FlickerState {
+        found: Some(Mains::Hz60),
+        seen: (Some(Mains::Hz50), 3),
+        missing: 7,
+        past: {
+            let mut past = [None; LAG];
+            past[0] = Some(SEEN);
+            past
+        },
+        fits: [Fit {
+            phase: 0.25,
+            step: -0.125,
+            sums: [1.0, -0.5, 2.0, 0.25, -0.75],
+            energy: 12.5,
+        }; 2],
+    },
+    stretch: Some(StretchState {
+        dark: Followed {
+            level: 0.02,
+            moving: true,
+        },
+        bright: Followed {
+            level: 0.6,
+            moving: false,
+        },
+    }),
 };
 
 fn positive() -> impl Strategy<Value = f64> {
@@ -91,7 +127,7 @@ fn requests() -> impl Strategy<Value = Requests> {
         any::<bool>(),
         any::<bool>(),
     );
-    let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
+    let tone = (-1.0..=1.0_f64, 0.0..9.0_f64, 0.0..9.0_f64, 0.0..9.0_f64);
     (exposure, any::<bool>(), manual, modes, focus, tone).prop_map(
         |(
             (auto, ev, exposure_us, gain),
@@ -99,7 +135,7 @@ fn requests() -> impl Strategy<Value = Requests> {
             manual,
             (metering, light, mode, trigger),
             (position, paused, pause_after),
-            (brightness, contrast, saturation),
+            (brightness, contrast, saturation, sharpness),
         )| Requests {
             exposure: ExposureRequest {
                 auto,
@@ -128,6 +164,7 @@ fn requests() -> impl Strategy<Value = Requests> {
             brightness,
             contrast,
             saturation,
+            sharpness,
         },
     )
 }
@@ -141,12 +178,15 @@ fn agc() -> impl Strategy<Value = AgcState> {
         },
     );
     let optional = (prop::option::of(positive()), prop::option::of(held));
-    (optional, any::<u32>()).prop_map(|((filtered, held), frames)| AgcState {
-        filtered,
-        held,
-        frames,
-        response: STATE.agc.response,
-    })
+    (optional, prop::option::of(positive()), any::<u32>()).prop_map(
+        |((filtered, held), calm, frames)| AgcState {
+            calm,
+            filtered,
+            held,
+            frames,
+            response: STATE.agc.response,
+        },
+    )
 }
 
 fn awb() -> impl Strategy<Value = AwbState> {
@@ -184,13 +224,53 @@ fn af() -> impl Strategy<Value = AfState> {
     })
 }
 
+fn flicker() -> impl Strategy<Value = FlickerState> {
+    let mains = || prop::option::of(prop::sample::select(Mains::ALL.to_vec()));
+    let seen = (any::<u64>(), 0.0..=1e9_f64, any::<[u8; ROWS]>()).prop_map(
+        |(timestamp_ns, exposure_us, rows)| Seen {
+            timestamp_ns,
+            exposure_us,
+            rows: rows.map(f32::from),
+        },
+    );
+    let past = prop::collection::vec(prop::option::of(seen), LAG);
+    let fit = || {
+        let sums = (any::<[i32; 5]>(), 0.0..1e9_f64);
+        (0.0..=1.0_f64, -0.5..=0.5_f64, sums).prop_map(|(phase, step, (sums, energy))| Fit {
+            phase,
+            step,
+            sums: sums.map(f64::from),
+            energy,
+        })
+    };
+    let last = (mains(), mains(), any::<u32>(), any::<u32>());
+    (last, past, fit(), fit()).prop_map(|((found, last, frames, missing), past, a, b)| {
+        FlickerState {
+            found,
+            seen: (last, frames),
+            missing,
+            past: past.try_into().unwrap(),
+            fits: [a, b],
+        }
+    })
+}
+
+fn stretch() -> impl Strategy<Value = Option<StretchState>> {
+    let followed =
+        || (1e-3..=1.0_f64, any::<bool>()).prop_map(|(level, moving)| Followed { level, moving });
+    prop::option::of(
+        (followed(), followed()).prop_map(|(dark, bright)| StretchState { dark, bright }),
+    )
+}
+
 fn states() -> impl Strategy<Value = State> {
     let black =
         (0.0..=0.5_f64, 0.0..=0.5_f64).prop_map(|(start, level)| BlackState { start, level });
     let frame = prop::option::of(any::<u64>());
     let ccm = prop::option::of(positive());
-    (frame, requests(), agc(), af(), awb(), black, ccm).prop_map(
-        |(last_frame, requests, agc, af, awb, black, ccm)| State {
+    let light = (flicker(), stretch());
+    (frame, requests(), agc(), af(), awb(), black, ccm, light).prop_map(
+        |(last_frame, requests, agc, af, awb, black, ccm, (flicker, stretch))| State {
             last_frame,
             requests,
             agc,
@@ -198,6 +278,8 @@ fn states() -> impl Strategy<Value = State> {
             awb,
             black,
             ccm,
+            flicker,
+            stretch,
         },
     )
 }
@@ -220,7 +302,7 @@ fn another_length_magic_version_or_size_is_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Break = fn(&mut State);
-    let odd: [Break; 15] = [
+    let odd: [Break; 21] = [
         |s| s.requests.exposure.ev = f64::INFINITY,
         |s| s.requests.exposure.gain = Some(-1.0),
         |s| s.requests.white.manual = ManualWhite::Gains(1.0, 0.0),
@@ -228,6 +310,7 @@ fn values_out_of_range_are_refused() {
         |s| s.agc.filtered = Some(f64::NAN),
         |s| s.agc.response.slope = f64::NAN,
         |s| s.requests.brightness = 1.5,
+        |s| s.requests.sharpness = -1.0,
         |s| s.af.step = f64::NAN,
         |s| s.af.target = Some(f64::INFINITY),
         |s| {
@@ -241,6 +324,11 @@ fn values_out_of_range_are_refused() {
         |s| s.awb.pace = Pace::Steady { far: u32::MAX },
         |s| s.black.level = 0.6,
         |s| s.ccm = Some(f64::INFINITY),
+        |s| s.flicker.fits[0].energy = f64::NAN,
+        |s| s.flicker.fits[1].phase = 1.5,
+        |s| s.flicker.past[0].as_mut().unwrap().exposure_us = -0.5,
+        |s| s.agc.calm = Some(-1.0),
+        |s| s.stretch.as_mut().unwrap().dark.level = 1.5,
     ];
     for (i, break_it) in odd.into_iter().enumerate() {
         let mut state = STATE;

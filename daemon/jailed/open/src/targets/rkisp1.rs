@@ -49,6 +49,8 @@ const CLIPPED_ZONE: f64 = 0.95;
 const BT601: [f64; 3] = [0.299, 0.587, 0.114];
 /// Light at which the noise filter's thresholds are reckoned.
 const MIDDLE: f64 = 0.18;
+/// Factor of the noise filter for gradients that are hardly more than noise.
+const BLURRED: f64 = 6.0;
 
 /// A Rockchip ISP1.
 #[derive(Debug)]
@@ -201,7 +203,7 @@ impl Rkisp1 {
 
         out.push(&Bls::uniform(decided.black))?;
         out.push(&gains)?;
-        out.push(&self.filter(decided.sensor_gain))?;
+        out.push(&self.filter(decided.sensor_gain, decided.sharpness))?;
         out.push(&ctk)?;
         // The spacing of the finer curve is not documented.
         if self.grid.0 == 5 {
@@ -238,11 +240,14 @@ impl Rkisp1 {
     }
 
     /// The noise filter: factors and thresholds at their reset values, which are for little noise;
-    /// thresholds grow as noise does, so that what is blurred stays below what is sharpened.
-    fn filter(&self, gain: f64) -> Flt {
+    /// thresholds grow as noise does, so that what is blurred stays below what is sharpened. Sharpness
+    /// multiplies the factors of gradients that are more than noise; none of them gets below that of
+    /// what is blurred, or edges would be blurred more than areas.
+    fn filter(&self, gain: f64, sharpness: f64) -> Flt {
         let gain = if gain.is_finite() { gain.max(1.0) } else { 1.0 };
         let more = self.noise.sigma(MIDDLE, gain) / self.noise.sigma(MIDDLE, 1.0);
         let threshold = |at_least: f64| (at_least * more).round().min(1023.0) as u32;
+        let sharp = |factor: f64| (factor * sharpness).round().clamp(BLURRED, 63.0) as u32;
         Flt {
             mode: 1,
             grn_stage1: 4,
@@ -253,10 +258,10 @@ impl Rkisp1 {
             thresh_sh0: threshold(26.0),
             thresh_sh1: threshold(44.0),
             lum_weight: 0x0003_2040,
-            fac_sh1: 0x10,
-            fac_sh0: 0x0c,
-            fac_mid: 0x0a,
-            fac_bl0: 0x06,
+            fac_sh1: sharp(16.0),
+            fac_sh0: sharp(12.0),
+            fac_mid: sharp(10.0),
+            fac_bl0: BLURRED as u32,
             fac_bl1: 0x02,
         }
     }

@@ -171,7 +171,7 @@ impl Loop {
     fn input<'a>(&self, captured: &Captured, stats: Option<&'a [u8]>) -> FrameIn<'a> {
         FrameIn {
             frame: self.frame,
-            sensor_timestamp_ns: 0,
+            sensor_timestamp_ns: timestamp_ns(&self.camera, captured),
             deadline_ns: u64::MAX,
             applied: Applied {
                 exposure_us: captured.applied.exposure_us,
@@ -184,6 +184,11 @@ impl Loop {
             stats,
         }
     }
+}
+
+/// When the frame's first row was read.
+pub fn timestamp_ns(camera: &Camera, captured: &Captured) -> u64 {
+    (captured.sequence as f64 * camera.limits().frame_us * 1000.0) as u64
 }
 
 /// A module that sees the frames of another one's loop.
