@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::{
-    Body, Envelope, FaultReason, Hello, Initialised, LIBCAMERA, OpenLibcamera, ReplaceWorker,
+    Body, Envelope, ErrorCode, FaultReason, Hello, Initialised, LIBCAMERA, OpenLibcamera, ReplaceWorker,
     Withheld,
 };
-use coldshoe_control::{Received, Receiver, RecvError, try_send};
+use coldshoe_control::{Received, Receiver, RecvError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
@@ -123,7 +123,12 @@ impl Daemon {
                 let series = opened.series;
                 Ok(Some(Worker { socket, series }))
             }
-            // It sees the end of the worker, too, and the error that follows says the same.
+            Body::SessionFault(fault) if fault.quarantined => {
+                let code = ErrorCode::ModuleFailed;
+                let trouble = Trouble::new(code, fault.what, fault.why, fault.remedy);
+                Err(Error::Refused(trouble))
+            }
+            // It sees the end of the worker, too.
             Body::SessionFault(_) | Body::Done(_) => Ok(None),
             other => Err(unexpected(&other)),
         }

@@ -74,6 +74,7 @@ pub(crate) async fn run(
         worker: None,
         generation: 0,
         loading: true,
+        lost: None,
         not_told: None,
         deadline: None,
         pause: Duration::ZERO,
@@ -146,6 +147,8 @@ struct Session {
     generation: u32,
     /// That has not answered init() yet.
     loading: bool,
+    /// The fault that it lost its last worker by, and when.
+    lost: Option<(u64, Instant)>,
     /// It has ended by itself, which is a fault unless its application has told it to.
     not_told: Option<Fault>,
     /// For what is waited for: an answer to init(), or what the client says of a worker that has ended.
@@ -243,6 +246,9 @@ impl Session {
             });
         }
         outbox.send(Reply::new(serial, opened, fds));
+        if let Some((fault, since)) = self.lost.take() {
+            self.context.history.recovered(fault, since.elapsed());
+        }
         true
     }
 
@@ -486,13 +492,16 @@ impl Session {
             generation: self.generation,
             frame: 0,
         };
-        self.context.history.fault(whose, fault);
-        tracing::warn!(session = self.id, "{}", fault.trouble);
+        let number = self.context.history.fault(whose, fault);
+        self.lost = Some((number, Instant::now()));
+        tracing::warn!(session = self.id, fault = number, "{}", fault.trouble);
         let verdict = self
             .supervision
             .fault(Instant::now().into_std(), rand::random());
-        self.place
-            .update(|info| info.faults = info.faults.saturating_add(1));
+        self.place.update(|info| {
+            info.faults = info.faults.saturating_add(1);
+            info.state = SessionState::Replacing.into();
+        });
         let quarantined = matches!(verdict, Verdict::Quarantine);
         if let Verdict::Replace(pause) = verdict {
             self.pause = pause;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use coldshoe_libcamera_wire::{
     Buffers, Dialect, Firewall, Limits, Message, Plane, Verdict, Wrong, header,
 };
-use speech::{EXPOSURE, V4L2, list, listed, map, message, parameters, sized, u32s};
+use speech::{EXPOSURE, V4L2, list, listed, map, message, parameters, sensor, sized, u32s};
 
 const INIT: u32 = 1;
 const CONFIGURE: u32 = 4;
@@ -99,16 +99,7 @@ impl Camera {
             cookie: 0,
         };
         let settings = [sized(b"/etc/imx219.yaml"), sized(b"imx219")].concat();
-        let sensor = [
-            sized(b"imx219"),
-            u32s(&[10, 0]),
-            sized(&u32s(&[3280, 2464])),
-            sized(&u32s(&[0, 0, 3280, 2464])),
-            sized(&u32s(&[1640, 1232])),
-            vec![0; 8],
-            u32s(&[3448, 3448, 2500, 65535]),
-        ]
-        .concat();
+        let sensor = sensor();
         let controls = sized(&map(1, V4L2, &[EXPOSURE]));
         let init = [
             settings,

@@ -122,6 +122,18 @@ fn every_row_breaks_an_application_and_none_does_behind_coldshoe() {
     println!("{held} of {} rows held", ROWS.len());
 }
 
+#[test]
+fn a_worker_that_fails_again_and_again_is_given_up_and_its_algorithm_quarantined() {
+    let (daemon, hostile, runtime) = daemon();
+    let (result, well, said) = jailed(&runtime, &hostile, "always");
+    assert_eq!((result, well), (Err(Broken::Stuck), false));
+    for part in ["crashed", "why: ", "try: "] {
+        assert!(said.contains(part), "{said}");
+    }
+    // The first worker, and as many more as faults are put up with.
+    assert_eq!(daemon.log().all("crashed (SIGSEGV)").len(), 6);
+}
+
 /// Set in a process that is an application, to what it starts.
 const BE: &str = "COLDSHOE_TEST_APPLICATION";
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::application::{Application, word};
 use crate::speech::{
     COMPUTE, CONFIGURE, EXPOSURE, INIT, METADATA, PROCESS, QUEUE, SET_ISP, SET_SENSOR, START, STOP,
-    V4L2, parameters, sized, u32s,
+    V4L2, parameters, sensor, sized, u32s,
 };
 use crate::{EXIT, daemon, sessions};
 
@@ -185,16 +185,7 @@ impl Soft {
         let (statistics, parameters) = (memory(), memory());
         let file = b"/usr/share/libcamera/ipa/simple/uncalibrated.yaml";
         let settings = [sized(file), sized(b"imx219")].concat();
-        let sensor = [
-            sized(b"imx219"),
-            u32s(&[10, 0]),
-            sized(&u32s(&[3280, 2464])),
-            sized(&u32s(&[0, 0, 3280, 2464])),
-            sized(&u32s(&[1640, 1232])),
-            182_400_000_u64.to_ne_bytes().to_vec(),
-            u32s(&[3448, 3448, 2500, 65535]),
-        ]
-        .concat();
+        let sensor = sensor();
         let map = series.map();
         let mut sizes = u32s(&[settings.len() as u32, 4, 1, 4, 1]);
         let mut bodies = [settings, u32s(&[1, 1])].concat();

@@ -101,6 +101,20 @@ pub const METADATA: u32 = 3;
 /// Exposure of V4L2.
 pub const EXPOSURE: u32 = 0x0098_0911;
 
+/// A sensor, and its mode.
+pub fn sensor() -> Vec<u8> {
+    [
+        sized(b"imx219"),
+        u32s(&[10, 0]),
+        sized(&u32s(&[3280, 2464])),
+        sized(&u32s(&[0, 0, 3280, 2464])),
+        sized(&u32s(&[1640, 1232])),
+        182_400_000_u64.to_ne_bytes().to_vec(),
+        u32s(&[3448, 3448, 2500, 65535]),
+    ]
+    .concat()
+}
+
 pub fn init() -> Vec<u8> {
     init_of("/etc/soft.yaml")
 }
@@ -108,16 +122,7 @@ pub fn init() -> Vec<u8> {
 /// With this configuration file.
 pub fn init_of(file: &str) -> Vec<u8> {
     let settings = [sized(file.as_bytes()), sized(b"imx219")].concat();
-    let sensor = [
-        sized(b"imx219"),
-        u32s(&[10, 0]),
-        sized(&u32s(&[3280, 2464])),
-        sized(&u32s(&[0, 0, 3280, 2464])),
-        sized(&u32s(&[1640, 1232])),
-        vec![0; 8],
-        u32s(&[3448, 3448, 2500, 65535]),
-    ]
-    .concat();
+    let sensor = sensor();
     let fd = u32s(&[0]);
     let map = sized(&map(1, V4L2, &[EXPOSURE]));
     // Descriptors have their number behind their size.
