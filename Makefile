@@ -33,7 +33,7 @@ STAGE    := $(TARGET)/demo
 # The interfaces of libcamera's algorithms: its workers are called NAME_ipa_proxy.
 IPAS     := ipu3 mali-c55 raspberrypi rkisp1 soft vimc
 
-.PHONY: demo test vm vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm vm-service vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
 	packages packages-test clean
 
 demo: build
@@ -209,8 +209,10 @@ packages: build
 	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
 	@ls -l target/packages/*.deb
 
-# In a virtual machine, as root: what only a real system can show.
-vm: packages
+# In virtual machines, as root: what only a real system can show.
+vm: vm-service vm-camera
+
+vm-service: packages
 	$(CARGO) build --locked -p coldshoe-tests --bin coldshoe-stream
 	tests/vm/service target/packages $(TARGET)/debug/coldshoe-stream
 
