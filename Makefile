@@ -33,7 +33,7 @@ STAGE    := $(TARGET)/demo
 # The interfaces of libcamera's algorithms: its workers are called NAME_ipa_proxy.
 IPAS     := ipu3 mali-c55 raspberrypi rkisp1 soft vimc
 
-.PHONY: demo test vm vm-service vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
+.PHONY: demo test vm vm-camera chaos hostile bench gates loom miri fuzz check build install install-capi install-units \
 	packages packages-test clean
 
 demo: build
@@ -212,6 +212,7 @@ packages: build
 # In virtual machines, as root: what only a real system can show.
 vm: vm-service vm-camera
 
+.PHONY: vm-service
 vm-service: packages
 	$(CARGO) build --locked -p coldshoe-tests --bin coldshoe-stream
 	tests/vm/service target/packages $(TARGET)/debug/coldshoe-stream

@@ -174,7 +174,7 @@ fn two_cameras_at_once_have_a_worker_each() {
     let (_daemon, runtime) = daemon();
     let both = [(); 2].map(|()| Application::start(&runtime, "vimc", &module));
     for application in &both {
-        series.vimc(&application);
+        series.vimc(application);
     }
     for application in both {
         application.ask(START, 2, &[]);
