@@ -133,6 +133,8 @@ pub struct Firewall<F> {
     unanswered: VecDeque<Unanswered<F>>,
     phase: Phase<F>,
     initialised: bool,
+    /// It has answered init(), but too late.
+    initialised_late: bool,
     credit: u32,
     strikes: u32,
     counts: Counts,
@@ -157,6 +159,7 @@ impl<F> Firewall<F> {
             unanswered: VecDeque::new(),
             phase: Phase::Live,
             initialised: false,
+            initialised_late: false,
             credit: EVENTS_PER_CALL,
             strikes: 0,
             counts: Counts::default(),
@@ -184,7 +187,7 @@ impl<F> Firewall<F> {
     /// Whether a worker has answered init().
     #[must_use]
     pub fn is_initialised(&self) -> bool {
-        self.initialised
+        self.initialised || self.initialised_late
     }
 
     /// Whether the host's messages have to wait.
@@ -241,6 +244,7 @@ impl<F> Firewall<F> {
         now: Instant,
     ) -> Message<F> {
         self.credit = (self.credit + EVENTS_PER_CALL).min(MAX_CREDIT);
+        self.initialised |= self.initialised_late;
         let command = original.command();
         if command == EXIT {
             return original;
@@ -455,9 +459,11 @@ impl<F> Firewall<F> {
         let waited = now.saturating_duration_since(asked.since);
         let late = asked.given_up || waited > self.limits.patience;
         let too_late = || Err(untimely(format!("it answers {cookie} too late")));
+        // Until it calls again, the host may take an event for the answer to init(): both have cookie 0.
+        let may_wait = late && !asked.given_up && cookie == 0;
         let Some(dialect) = self.dialect.clone() else {
             self.pending.remove(index);
-            self.initialised = true;
+            (self.initialised, self.initialised_late) = (!may_wait, may_wait);
             return if late { too_late() } else { Ok(Some(message)) };
         };
         let (well, bytes) = self.checked_answer(&dialect, &message, !late)?;
@@ -470,7 +476,7 @@ impl<F> Firewall<F> {
                 self.unanswered.clear();
             }
         }
-        self.initialised = true;
+        (self.initialised, self.initialised_late) = (!may_wait, may_wait);
         if late {
             return too_late();
         }
