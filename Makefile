@@ -209,8 +209,11 @@ packages: build
 	dpkg-deb --root-owner-group -b target/packages/libcoldshoe0 target/packages/ >/dev/null
 	@ls -l target/packages/*.deb
 
-# In a virtual machine, as root: what only a real system can show.
-vm: packages
+# In virtual machines, as root: what only a real system can show.
+vm: vm-service vm-camera
+
+.PHONY: vm-service
+vm-service: packages
 	$(CARGO) build --locked -p coldshoe-tests --bin coldshoe-stream
 	tests/vm/service target/packages $(TARGET)/debug/coldshoe-stream
 
