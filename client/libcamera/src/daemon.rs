@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coldshoe_control::client::{
-    Body, Envelope, ErrorCode, FaultReason, Hello, Initialised, LIBCAMERA, OpenLibcamera, ReplaceWorker,
-    Withheld,
+    Body, Envelope, ErrorCode, FaultReason, Hello, Initialised, LIBCAMERA, OpenLibcamera,
+    ReplaceWorker, Withheld,
 };
 use coldshoe_control::{Received, Receiver, RecvError, Trouble, try_send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -17,8 +17,8 @@ use crate::shadow::Shadows;
 
 /// Command that ends a worker.
 const EXIT: u32 = 0;
-/// Datagrams that one end may have in a row: two messages.
-const TURN: usize = 4;
+/// Datagrams that one end may have in a row: a message.
+const TURN: usize = 2;
 /// For a worker to read what it is told: then there is time left for another one.
 const READS: Duration = Duration::from_millis(500);
 

@@ -89,6 +89,7 @@ pub(crate) static ALL: &[&dyn Contestant] = &[
     &Frame::LARGE_JAILED,
     &Frame::AWAKE,
     &Isolated::PLAIN,
+    &Isolated::SEQPACKET,
     &Isolated::JAILED,
     &Isolated::RELAYED,
     &Isolated::FRAME_PLAIN,

@@ -43,7 +43,10 @@ const FD: i32 = 7;
 /// What is between host and worker.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Between {
+    /// Nothing but libcamera's socket.
     Nothing,
+    /// The socket that a worker in a jail has, which tells when the other end is gone.
+    Seqpacket,
     Jail,
     Coldshoe,
 }
@@ -70,6 +73,12 @@ impl Isolated {
         about: "libcamera's isolated algorithm: a call",
         between: Between::Nothing,
         what: What::Call,
+    };
+    pub(crate) const SEQPACKET: Self = Self {
+        name: "ipa-seqpacket",
+        about: "the same on the socket that jails have",
+        between: Between::Seqpacket,
+        ..Self::PLAIN
     };
     pub(crate) const JAILED: Self = Self {
         name: "ipa-jailed",
@@ -117,7 +126,8 @@ impl Contestant for Isolated {
         compile(&worker, &["-O2"])?;
         compile(&module, &["-O2", "-shared", "-fPIC"])?;
         let mut host = match self.between {
-            Between::Nothing => Host::start(&worker, &module, dir, None)?,
+            Between::Nothing => Host::start(SocketType::DGRAM, &worker, &module, dir, None)?,
+            Between::Seqpacket => Host::start(SocketType::SEQPACKET, &worker, &module, dir, None)?,
             Between::Jail => {
                 let daemon = Daemon::start(dir.path())?;
                 let mut control = Control::new(dir.path())?;
@@ -131,7 +141,8 @@ impl Contestant for Isolated {
                 fs::create_dir(&shims)?;
                 let shim = shims.join("soft_ipa_proxy");
                 std::os::unix::fs::symlink(beside("coldshoe-libcamera")?, &shim)?;
-                Host::start(&shim, &module, dir, Some((daemon, control)))?
+                let coldshoe = Some((daemon, control));
+                Host::start(SocketType::DGRAM, &shim, &module, dir, coldshoe)?
             }
         };
         host.what = self.what;
@@ -297,14 +308,14 @@ impl Host {
 
     /// Starts a program as libcamera starts its workers.
     fn start(
+        kind: SocketType,
         program: &Path,
         module: &Path,
         dir: TempDir,
         coldshoe: Option<(Daemon, Control)>,
     ) -> Result<Self> {
-        let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (ours, theirs) = socketpair(family, kind, flags, None)?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
         let mut command = Command::new(program);
         command
             .arg(module)
