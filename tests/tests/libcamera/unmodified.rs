@@ -345,7 +345,10 @@ fn an_algorithm_of_libcameras_goes_on_in_another_worker() {
     let application = Application::start(&runtime, "soft", &module);
     let mut soft = Soft::start(series, application);
     let camera = sessions(&runtime);
-    assert!(camera.contains("imx219, libcamera soft"), "{camera}");
+    // Lines of a table are broken where there is little room.
+    for part in ["imx219,", "libcamera soft"] {
+        assert!(camera.contains(part), "{camera}");
+    }
     for frame in 1..20 {
         soft.frame(frame);
         if frame % 5 == 0 {
