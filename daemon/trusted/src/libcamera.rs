@@ -391,9 +391,16 @@ impl Session {
         match worker.gated.child.try_wait() {
             Ok(Some(exit)) => {
                 let well = matches!(exit, Exit::Exited(0)) && !self.loading;
-                (Fault::ended(module, exit, doing), well)
+                let fault = Fault::ended(module, exit, doing);
+                // Whether it was told to, the client alone knows.
+                let witnessed = !well;
+                (Fault { witnessed, ..fault }, well)
             }
-            Ok(None) => (Fault::protocol(module, "it has closed its socket"), false),
+            Ok(None) => {
+                let why = "it has closed its socket";
+                let fault = Fault::withheld(module, FaultReason::Protocol, why);
+                (fault, false)
+            }
             Err(error) => (Fault::launch(module, error), false),
         }
     }

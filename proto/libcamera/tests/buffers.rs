@@ -60,6 +60,8 @@ struct Camera {
     firewall: Firewall<u8, Log>,
     now: Instant,
     cookie: u32,
+    /// What the worker was last told to map.
+    mapped: Vec<u8>,
 }
 
 impl Camera {
@@ -97,6 +99,7 @@ impl Camera {
             ),
             now: Instant::now(),
             cookie: 0,
+            mapped: Vec::new(),
         };
         let settings = [sized(b"/etc/imx219.yaml"), sized(b"imx219")].concat();
         let sensor = sensor();
@@ -125,6 +128,26 @@ impl Camera {
         let element = |buffer: Vec<u8>| [u32s(&[buffer.len() as u32, 1]), buffer].concat();
         let both = [element(buffer(1, 4096)), element(buffer(2, 65536))].concat();
         self.asks(MAP, &[u32s(&[2]), both].concat(), &[7, 8], &[])
+    }
+
+    /// What a new worker is told; it answers well.
+    fn replaced(&mut self) -> Vec<u32> {
+        assert!(self.firewall.worker_replaced(self.now));
+        let good = [u32s(&[0]), sized(&[])].concat();
+        let mut all = Vec::new();
+        while let Some(told) = self.firewall.next(self.now) {
+            all.push(told.command());
+            let answer = match told.command() {
+                MAP => &[][..],
+                COMPUTE => continue,
+                _ => &good,
+            };
+            if told.command() == MAP {
+                self.mapped = told.fds.to_vec();
+            }
+            self.worker(&message(told.command(), told.cookie(), answer));
+        }
+        all
     }
 
     fn log(&self) -> Vec<&str> {
@@ -178,28 +201,16 @@ fn parameters_that_hardware_may_not_get_are_a_fault() {
     let event = message(COMPUTED, 0, &parameters(&[u32s(&[5]), u32s(&[2000])]));
     let verdict = camera.worker(&event);
     assert!(matches!(verdict, Verdict::Fault(_)), "{verdict:?}");
+    // The next worker is asked for them.
+    assert_eq!(camera.replaced().last(), Some(&COMPUTE));
 }
 
 #[test]
 fn a_new_worker_gets_the_same_copies() {
     let mut camera = Camera::new(EXTENSIBLE);
     camera.map();
-    let now = camera.now;
-    assert!(camera.firewall.worker_replaced(now));
-    let good = [u32s(&[0]), sized(&[])].concat();
-    let mut mapped = None;
-    while let Some(told) = camera.firewall.next(now) {
-        let answer = if told.command() == MAP {
-            &[][..]
-        } else {
-            &good
-        };
-        if told.command() == MAP {
-            mapped = Some(told.fds.to_vec());
-        }
-        camera.worker(&message(told.command(), told.cookie(), answer));
-    }
-    assert_eq!(mapped, Some(vec![107, 108]));
+    assert_eq!(camera.replaced(), [INIT, CONFIGURE, MAP]);
+    assert_eq!(camera.mapped, [107, 108]);
 }
 
 #[test]

@@ -134,6 +134,21 @@ fn a_worker_that_fails_again_and_again_is_given_up_and_its_algorithm_quarantined
     assert_eq!(daemon.log().all("crashed (SIGSEGV)").len(), 6);
 }
 
+#[test]
+fn what_clients_alone_know_of_a_worker_keeps_its_algorithm_from_nobody_else() {
+    let (_daemon, hostile, runtime) = daemon();
+    // As many sessions as a quarantine of the machine takes.
+    std::thread::scope(|scope| {
+        let give_up = || jailed(&runtime, &hostile, "leaves").0;
+        let sessions = [(); 3].map(|()| scope.spawn(give_up));
+        for session in sessions {
+            assert_eq!(session.join().unwrap(), Err(Broken::Stuck));
+        }
+    });
+    let (result, well, said) = jailed(&runtime, &hostile, "none");
+    assert_eq!((result, well), (Ok(()), true), "{said}");
+}
+
 /// Set in a process that is an application, to what it starts.
 const BE: &str = "COLDSHOE_TEST_APPLICATION";
 

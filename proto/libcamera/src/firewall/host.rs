@@ -84,7 +84,7 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
         }
         let Some(dialect) = self.dialect.clone() else {
             let since = self.give_up(since);
-            self.expect(order, original.clone(), Vec::new(), since, None);
+            self.expect(order, original.clone(), since);
             return original;
         };
         let Some(call) = dialect.call(command) else {
@@ -217,18 +217,12 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
     ) -> Message<F> {
         self.strange = Some(why);
         self.dialect = None;
-        self.expect(order, message.clone(), Vec::new(), since, None);
+        self.expect(order, message.clone(), since);
         message
     }
 
-    fn expect(
-        &mut self,
-        order: u64,
-        original: Message<F>,
-        ids: Vec<Vec<u8>>,
-        since: Instant,
-        due: Option<Instant>,
-    ) {
+    /// An answer to a call of which nothing else is known.
+    fn expect(&mut self, order: u64, original: Message<F>, since: Instant) {
         self.remember(Pending {
             order,
             said: Said {
@@ -236,9 +230,9 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                 announced: Vec::new(),
             },
             original,
-            ids,
+            ids: Vec::new(),
             since,
-            due,
+            due: None,
             given_up: false,
         });
     }

@@ -181,8 +181,8 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                     let name = &event.name;
                     return Err(untimely(format!("{name}() answers nothing that was asked")));
                 };
-                let answered = self.unanswered.remove(answered);
-                let awaited = answered.and_then(|call| call.awaited);
+                let call = self.unanswered.get(answered);
+                let awaited = call.and_then(|call| call.awaited.as_ref());
                 if let Some(id) = awaited.and_then(|awaited| awaited.fills) {
                     let used = walked.number(USED);
                     let admitted = self.buffers.admit(id, used).map_err(Refused::Malformed)?;
@@ -190,6 +190,8 @@ impl<F, B: Buffers<F>> Firewall<F, B> {
                         walked.change(USED, used);
                     }
                 }
+                // Not before: what is refused is asked of the next worker.
+                self.unanswered.remove(answered);
             }
         }
         Ok(Some(Message {
